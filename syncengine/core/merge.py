@@ -1,0 +1,207 @@
+"""Join the sorted streams of the state and both sides into one view per path, in constant memory.
+
+Streams are sorted by position: a file stands at its path, a directory at ``path + "/"``, ordered by bytes. Two things
+make this more than a merge: a region that one side could not see (or that a filter hides) covers both sides, and a
+file ``a`` on one side stands apart from a directory ``a/`` on the other, so a one-sided file is held back until the
+place of its directory has passed.
+"""
+
+from __future__ import annotations
+
+from typing import Callable, Iterable, Iterator, List, Optional, Tuple, Union
+
+from attrs import define, evolve, field, frozen
+
+from ..errors import ScanError
+from .entry import Base, Entry, Excluded, Extent, Kind, Problem, Seen, Stamp
+from .paths import is_within, precedes, shown
+
+Item = Union[Seen, Base]
+Triple = Tuple[str, Optional[Base], Optional[Seen], Optional[Seen]]
+
+
+def join(base: Iterable[Base], source: Iterable[Seen], destination: Iterable[Seen]) -> Iterator[Triple]:
+    """Yield ``(position, base, source, destination)`` for every position that any stream has.
+
+    Raises ScanError where a stream is not sorted: an entry out of its place would look like a deletion.
+    """
+    rows, sources, destinations = (_Cursor(stream) for stream in (base, source, destination))
+    while True:
+        at_source, at_destination = sources.position, destinations.position
+        if at_source == at_destination or at_destination is None:
+            position = at_source
+        elif at_source is None or precedes(at_destination, at_source):
+            position = at_destination
+        else:
+            position = at_source
+        at_base = rows.position
+        if at_base is not None and at_base != position and (position is None or precedes(at_base, position)):
+            position = at_base
+        if position is None:
+            return
+        yield (
+            position,
+            rows.take() if at_base == position else None,  # type: ignore[misc]
+            sources.take() if at_source == position else None,
+            destinations.take() if at_destination == position else None,
+        )
+
+
+class _Cursor:
+    """The head of one stream, checked for its order."""
+
+    __slots__ = ("_next", "item", "position")
+
+    def __init__(self, stream: Iterable[Item]) -> None:
+        self._next = iter(stream).__next__
+        self.position: Optional[str] = ""
+        self.item: Optional[Item] = None
+        self.take()
+
+    def take(self) -> Optional[Item]:
+        taken, before = self.item, self.position
+        try:
+            item = self._next()
+        except StopIteration:
+            self.item = self.position = None
+            return taken
+        if type(item) is Problem and item.extent is Extent.NOTHING:
+            # An odd name has no place in the order of keys; it stands where it was met.
+            self.item = item
+            return taken
+        position = item.position
+        if before and not precedes(before, position):
+            raise ScanError(f"the listing is out of order: {shown(position)!r} came after {shown(before)!r}")
+        self.item, self.position = item, position
+        return taken
+
+
+@frozen
+class Region:
+    """A path whose contents neither side may touch in this run: it could not be seen, or a filter hides it."""
+
+    path: str
+    excluded: bool
+    rest: bool = False
+
+    def covers(self, path: str) -> bool:
+        """Say whether *path* lies in the region."""
+        return self.rest or is_within(path, self.path)
+
+    def passed(self, position: str) -> bool:
+        """Say whether no later position can lie in the region."""
+        return not self.rest and not position.startswith(self.path) and precedes(self.path, position)
+
+
+@frozen
+class Views:
+    """What state and sides say about one path; ``region`` says why it is out of bounds."""
+
+    path: str
+    base: Optional[Base]
+    source: Optional[Entry]
+    destination: Optional[Entry]
+    region: Optional[Region] = None
+    collision: bool = False
+    """One side holds both a file and a directory of this name, which the other side cannot."""
+
+
+@define
+class _Held:
+    """A file that only one side has, waiting until the place of a directory of that name has passed."""
+
+    views: Views
+
+    def passed(self, position: str) -> bool:
+        path = self.views.path
+        return not position.startswith(path) or (position > path + "/" and not position.startswith(path + "/"))
+
+
+@define
+class Joiner:
+    """Turns joined triples into views per path: applies regions, and finds files that face directories.
+
+    ``excludes`` is asked about paths that not both sides have, with the rules of both sides.
+    """
+
+    excludes: Optional[Callable[[str, Kind], Optional[str]]] = None
+    holds_both: bool = False
+    """Both sides can hold a file and a directory of one name (two object stores)."""
+    _regions: List[Region] = field(factory=list, init=False)
+    _held: List[_Held] = field(factory=list, init=False)
+
+    def views(self, triples: Iterable[Triple]) -> Iterator[Views]:
+        """Yield the views of each path; a held file comes out where its directory would stand."""
+        for position, base, source, destination in triples:
+            if self._held:
+                yield from self._released(position, source, destination)
+            if self._regions:
+                self._regions = [region for region in self._regions if not region.passed(position)]
+            views = self._view(position, base, source, destination)
+            if views is None:
+                continue
+            if views.region is None and self._may_face_directory(position, views):
+                self._held.append(_Held(views))
+            else:
+                yield views
+        for held in self._held:
+            yield held.views
+        self._held.clear()
+
+    def _view(
+        self, position: str, base: Optional[Base], source: Optional[Seen], destination: Optional[Seen]
+    ) -> Optional[Views]:
+        path = position[:-1] if position.endswith("/") else position
+        for seen in (source, destination):
+            if seen is not None and type(seen) is not Entry:
+                self._open_region(seen)
+        entries = [seen if type(seen) is Entry else None for seen in (source, destination)]
+        region = next((region for region in self._regions if region.covers(path)), None)
+        if region is None and self.excludes is not None and None in entries:
+            kind = Kind.DIRECTORY if position.endswith("/") else Kind.FILE
+            if self.excludes(path, kind) is not None:
+                region = Region(path, excluded=True)
+                self._regions.append(region)
+        if base is None and entries == [None, None] and region is None:
+            return None
+        return Views(path, base, entries[0], entries[1], region)
+
+    def _open_region(self, seen: Union[Problem, Excluded, Entry]) -> None:
+        if isinstance(seen, Excluded):
+            self._regions.append(Region(seen.path, excluded=True))
+        elif isinstance(seen, Problem) and seen.extent is not Extent.NOTHING:
+            self._regions.append(Region(seen.path, excluded=False, rest=seen.extent is Extent.REST))
+
+    def _may_face_directory(self, position: str, views: Views) -> bool:
+        return not position.endswith("/") and (views.source is None) is not (views.destination is None)
+
+    def _released(self, position: str, source: Optional[Seen], destination: Optional[Seen]) -> Iterator[Views]:
+        waiting: List[_Held] = []
+        for held in self._held:
+            path = held.views.path
+            if position.startswith(path + "/"):
+                yield self._facing(held.views, position, source, destination)
+            elif held.passed(position):
+                yield held.views
+            else:
+                waiting.append(held)
+        self._held = waiting
+
+    def _facing(self, views: Views, position: str, source: Optional[Seen], destination: Optional[Seen]) -> Views:
+        """Return the views of a file whose name is a directory's on one side."""
+        across = destination if views.source is not None else source
+        beside = source if views.source is not None else destination
+        if across is None and beside is None:
+            return views  # only the state remembers something below
+        if position == views.path + "/" and across is not None and type(across) is not Entry:
+            return self._blocked(views, across)
+        if across is None:
+            return views if self.holds_both else evolve(views, collision=True)
+        directory = Entry(views.path, Kind.DIRECTORY, Stamp())
+        if views.source is not None:
+            return Views(views.path, views.base, views.source, directory)
+        return Views(views.path, views.base, directory, views.destination)
+
+    def _blocked(self, views: Views, across: Union[Problem, Excluded, Entry]) -> Views:
+        region = Region(views.path, excluded=isinstance(across, Excluded))
+        return Views(views.path, views.base, views.source, views.destination, region)

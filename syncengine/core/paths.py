@@ -1,0 +1,119 @@
+"""Relative keys: what a path may be, how paths are ordered, and how they are shown.
+
+A key is relative, separated by ``/``, without empty, ``.`` or ``..`` parts and without NUL. Keys are ordered by the
+bytes of their UTF-8 form; undecodable names travel as surrogate escapes (PEP 383). A directory stands where its
+contents stand: its position is ``path + "/"``, so that walking a tree depth first gives key order.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from typing import Iterator, Optional
+
+RESERVED_PREFIX = ".syncengine-"
+"""Names that start like this are ours (temporary files, the trash, markers) and never part of a comparison."""
+
+TEMPORARY_PREFIX = RESERVED_PREFIX + "tmp-"
+TRASH_FOLDER = RESERVED_PREFIX + "trash"
+
+_DRIVE = re.compile(r"^[A-Za-z]:")
+
+
+def encoded(path: str) -> bytes:
+    """Return the bytes by which *path* is ordered and stored."""
+    return path.encode("utf-8", "surrogateescape")
+
+
+def decoded(path: bytes) -> str:
+    """Return the key whose bytes are *path*."""
+    return path.decode("utf-8", "surrogateescape")
+
+
+def precedes(first: str, second: str) -> bool:
+    """Say whether *first* comes before *second* in byte order.
+
+    For ASCII the order of code points is the order of bytes; only other names pay for an encoding.
+    """
+    if first.isascii() and second.isascii():
+        return first < second
+    return encoded(first) < encoded(second)
+
+
+def refusal(path: str) -> Optional[str]:
+    """Return why *path* cannot be a key, or None where it can.
+
+    >>> refusal("a/b.txt") is None
+    True
+    >>> refusal("../etc/passwd")
+    "has a '..' part"
+    """
+    if not path:
+        return "is empty"
+    if "\0" in path:
+        return "holds a NUL character"
+    if path.startswith("/"):
+        return "is absolute"
+    if _DRIVE.match(path):
+        return "starts with a drive letter"
+    # A cheap look first: only suspicious paths are taken apart.
+    if "//" in path or path.endswith("/") or "." in path:
+        for part in path.split("/"):
+            if part in ("", ".", ".."):
+                return f"has a {part!r} part" if part else "has an empty part"
+    if not path.isascii():
+        try:
+            encoded(path)
+        except UnicodeEncodeError:
+            return "cannot be encoded"
+    return None
+
+
+def is_reserved(path: str) -> bool:
+    """Say whether *path* is one of this package's own names or lies below one."""
+    return path.startswith(RESERVED_PREFIX) or ("/" + RESERVED_PREFIX) in path
+
+
+def parents(path: str) -> Iterator[str]:
+    """Yield the directories above *path*, outermost first.
+
+    >>> list(parents("a/b/c"))
+    ['a', 'a/b']
+    """
+    position = path.find("/")
+    while position != -1:
+        yield path[:position]
+        position = path.find("/", position + 1)
+
+
+def parent(path: str) -> str:
+    """Return the directory that holds *path*; the root is the empty string."""
+    return path.rpartition("/")[0]
+
+
+def is_within(path: str, prefix: str) -> bool:
+    """Say whether *path* is *prefix* or lies below it; the empty prefix holds everything."""
+    return not prefix or path == prefix or path.startswith(prefix + "/")
+
+
+def fold(path: str, form: Optional[str], *, case: bool = False) -> str:
+    """Return the form of *path* under which a side that folds names finds it (NFC or NFD, case folding)."""
+    folded = path
+    if form is not None:
+        # The table of normal forms is applied to text only; undecodable bytes pass through unchanged.
+        folded = unicodedata.normalize("NFC" if form == "NFC" else "NFD", folded)
+    return folded.casefold() if case else folded
+
+
+def shown(path: str) -> str:
+    r"""Escape what could move the cursor, colour the terminal or break a line.
+
+    >>> shown("a\x1b[31mb")
+    'a\\x1b[31mb'
+    """
+    if path.isprintable():
+        return path
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode("ascii")
+        for character in path
+    )

@@ -1,0 +1,638 @@
+"""The plan: every operation a run will perform, every row it will record, every conflict it found.
+
+A plan is a value. Reading, filtering and editing return values; nothing here touches a file system or a clock.
+An edit can only remove operations or turn a recorded conflict into operations; nothing is ever invented.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from hashlib import sha256
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Tuple, Union
+
+from attrs import evolve, field, frozen
+
+from ..errors import PlanError, RecipeError
+from .entry import Base, Kind, Problem, Side, Stamp
+from .guards import Blocker, BlockerKind, Guards, guard_blockers
+from .modes import (
+    ComparisonMode,
+    ConflictPolicy,
+    InitialSyncPreference,
+    OnlyIf,
+    Retain,
+    SymlinkPolicy,
+    SyncMode,
+)
+from .paths import encoded, refusal, shown
+from .views import view
+
+
+class Action(str, Enum):
+    """What an operation does to its target; TOUCH changes metadata only."""
+
+    CREATE = "create"
+    UPDATE = "update"
+    COPY = "copy"
+    MOVE = "move"
+    DELETE = "delete"
+    TOUCH = "touch"
+
+
+class Reason(str, Enum):
+    """Why an operation is in the plan; a closed set."""
+
+    ONLY_AT_SOURCE = "only_at_source"
+    ONLY_AT_DESTINATION = "only_at_destination"
+    CHANGED_AT_SOURCE = "changed_at_source"
+    CHANGED_AT_DESTINATION = "changed_at_destination"
+    CHANGED_ON_BOTH_SIDES = "changed_on_both_sides"
+    REMOVED_AT_SOURCE = "removed_at_source"
+    REMOVED_AT_DESTINATION = "removed_at_destination"
+    CONTENT_DIFFERS = "content_differs"
+    CANNOT_COMPARE = "cannot_compare"
+    KIND_CHANGED = "kind_changed"
+    RENAMED_AT_SOURCE = "renamed_at_source"
+    RENAMED_AT_DESTINATION = "renamed_at_destination"
+    MODE_DIFFERS = "mode_differs"
+    FORCED = "forced"
+    CONFLICT = "conflict"
+    PREFERENCE = "preference"
+    UNDONE = "undone"
+
+
+@frozen
+class Operation:
+    """One thing a run will do to one path of one side.
+
+    ``path`` is spelled as the target spells it; ``origin`` says where the content comes from. The expected stamps
+    are those of before the plan's first operation; ``expect_target`` None means that the path is free. ``size`` is
+    the number of bytes that travel: 0 for deletions, moves and copies within one storage. ``retain`` says that the
+    version on the target is kept. An update of reason KIND_CHANGED replaces a directory by a file or the reverse.
+    """
+
+    action: Action
+    kind: Kind
+    target: Side
+    path: str
+    origin: Optional[Tuple[Side, str]] = None
+    expect_target: Optional[Stamp] = None
+    expect_origin: Optional[Stamp] = None
+    digest: Optional[str] = None
+    retain: bool = False
+    size: int = 0
+    reason: Reason = Reason.CONTENT_DIFFERS
+    chosen_by: str = ""
+    group: Optional[str] = None
+    key: Optional[str] = None
+    """The path under which both sides are compared, where it is not ``path``."""
+    mode: Optional[int] = None
+    link: Optional[str] = None
+
+    @property
+    def id(self) -> str:
+        """A short text that names target and path; stable over re-planning."""
+        return sha256(self.target.value.encode() + b"\0" + encoded(self.path)).hexdigest()[:16]
+
+    @property
+    def destroys(self) -> bool:
+        """Whether bytes on the target are lost or retained."""
+        return self.kind_before is not Kind.DIRECTORY and self.expect_target is not None and self.action in _REPLACING
+
+    @property
+    def kind_before(self) -> Optional[Kind]:
+        """What stands at the path before this operation; None where it is free."""
+        if self.expect_target is None:
+            return None
+        if self.reason is Reason.KIND_CHANGED and self.action is Action.UPDATE:
+            return Kind.FILE if self.kind is Kind.DIRECTORY else Kind.DIRECTORY
+        return self.kind
+
+    @property
+    def removes_file(self) -> bool:
+        """Whether a file disappears from its path; a move is not a deletion, an emptied directory neither."""
+        return self.action is Action.DELETE and self.kind is not Kind.DIRECTORY
+
+    @property
+    def overwrites(self) -> bool:
+        """Whether a file is replaced by other content."""
+        return self.action in (Action.UPDATE, Action.COPY, Action.MOVE) and self.destroys
+
+    @property
+    def compared_as(self) -> str:
+        """The key under which both sides are compared."""
+        return self.path if self.key is None else self.key
+
+    @property
+    def moved_from(self) -> Optional[str]:
+        """The old path of a move or of a copy within one side."""
+        if self.origin is None or self.action not in (Action.MOVE, Action.COPY):
+            return None
+        return self.origin[1]
+
+
+_REPLACING = (Action.UPDATE, Action.COPY, Action.MOVE, Action.DELETE)
+
+
+class AgreementKind(str, Enum):
+    """Why a row of the state changes without a side being written."""
+
+    ADOPT = "adopt"
+    CONVERGE = "converge"
+    FORGET = "forget"
+    TOUCH = "touch"
+    DORMANT = "dormant"
+
+
+@frozen
+class Agreement:
+    """A row this run writes to the state without touching a side, with the stamps it rests on.
+
+    ``row`` None removes the row.
+    """
+
+    kind: AgreementKind
+    path: str
+    entry_kind: Kind
+    row: Optional[Base]
+    source: Optional[Stamp] = None
+    destination: Optional[Stamp] = None
+
+
+class ConflictKind(str, Enum):
+    """How the two sides disagree."""
+
+    CREATE_CREATE = "create_create"
+    MODIFY_MODIFY = "modify_modify"
+    DELETE_MODIFY = "delete_modify"
+    KIND_CLASH = "kind_clash"
+
+
+class Resolution(str, Enum):
+    """How a conflict was decided."""
+
+    SOURCE = "source"
+    DESTINATION = "destination"
+    NEWER = "newer"
+    KEEP_BOTH = "keep-both"
+    SKIP = "skip"
+
+
+@frozen
+class Conflict:
+    """A path on which the sides disagree; it stays listed beside the operations that resolve it."""
+
+    path: str
+    kind: ConflictKind
+    base: Optional[Stamp] = None
+    source: Optional[Stamp] = None
+    destination: Optional[Stamp] = None
+    resolution: Optional[Resolution] = None
+    decided_by: str = ""
+
+    @property
+    def open(self) -> bool:
+        """Whether it still needs a decision."""
+        return self.resolution in (None, Resolution.SKIP)
+
+
+@frozen
+class Endpoint:
+    """One location of a plan, without secrets: a redacted URL, a profile's name, the names of options."""
+
+    url: str
+    identity: str
+    profile: Optional[str] = None
+    options: Tuple[str, ...] = ()
+    stamps: Tuple[str, ...] = ()
+
+
+@frozen
+class StateRef:
+    """Which state a plan was computed from: its place (``default``, a redacted URL or None), lineage and generation."""
+
+    place: Optional[str] = None
+    lineage: Optional[str] = None
+    generation: int = 0
+
+
+@frozen
+class Settings:
+    """Everything that decides what happens; part of the digest that a reviewer approves."""
+
+    mode: SyncMode = SyncMode.SOURCE_BACKUP
+    compare: ComparisonMode = ComparisonMode.HASH_THEN_MTIME
+    conflict: ConflictPolicy = ConflictPolicy.NEWEST
+    initial: Optional[InitialSyncPreference] = None
+    renames: bool = True
+    scope: Tuple[str, ...] = ()
+    guards: Guards = field(factory=Guards)
+    retain: Retain = Retain.UNSYNCED
+    trash: Optional[str] = None
+    symlinks: SymlinkPolicy = SymlinkPolicy.SKIP
+    only_if: OnlyIf = OnlyIf.ALWAYS
+    path_map: Tuple[Tuple[str, str], ...] = ()
+    metadata: Tuple[str, ...] = ()
+    force: bool = False
+    require_complete: bool = False
+    require_resolved: bool = False
+    allow_emptied: bool = False
+    allow_mass_delete: bool = False
+    hash_by_download: bool = False
+
+
+@frozen
+class Count:
+    """A number of files and of bytes."""
+
+    files: int = 0
+    bytes: int = 0
+
+
+@frozen
+class Totals:
+    """What a plan amounts to; three sums of bytes are kept apart.
+
+    ``transfer_bytes`` travel between the sides, ``removed_bytes`` are deleted, ``overwritten_bytes`` are replaced.
+    ``live`` is what each side holds (the denominator of guards); ``requests`` estimates the calls per side.
+    """
+
+    counts: Mapping[Tuple[Side, Action], Count] = field(factory=dict)
+    transfer_bytes: int = 0
+    removed_bytes: int = 0
+    overwritten_bytes: int = 0
+    retained: int = 0
+    unchanged: int = 0
+    excluded: int = 0
+    conflicts: int = 0
+    unresolved: int = 0
+    problems: int = 0
+    to_record: int = 0
+    live: Mapping[Side, int] = field(factory=dict)
+    requests: Mapping[Side, int] = field(factory=dict)
+    free_space: Mapping[Side, int] = field(factory=dict)
+
+    def count(self, action: Action, side: Optional[Side] = None) -> Count:
+        """Return files and bytes of one action, on one side or both."""
+        picked = [count for (at, what), count in self.counts.items() if what is action and side in (None, at)]
+        return Count(sum(count.files for count in picked), sum(count.bytes for count in picked))
+
+    def __str__(self) -> str:
+        sentence: str = view("totals_text")(self)
+        return sentence
+
+    def _repr_html_(self) -> str:
+        page: str = view("totals_html")(self)
+        return page
+
+
+@frozen
+class Approval:
+    """A signature record over the digest of a plan."""
+
+    by: str
+    note: str
+    digest: str
+
+
+Match = Union[str, Callable[[Any], bool], "Plan", Iterable[str]]
+
+
+@frozen(repr=False, eq=False)
+class Plan:
+    """What a sync will do, as a value that can be looked at, edited, saved and applied later by another process."""
+
+    operations: Tuple[Operation, ...]
+    agreements: Tuple[Agreement, ...]
+    conflicts: Tuple[Conflict, ...]
+    problems: Tuple[Problem, ...]
+    source: Endpoint
+    destination: Endpoint
+    settings: Settings
+    base: StateRef
+    created_at: str
+    unchanged: int = 0
+    excluded: int = 0
+    live: Mapping[Side, int] = field(factory=lambda: dict.fromkeys(Side, 0))
+    findings: Tuple[Blocker, ...] = ()
+    """What planning itself found to block: a missing root, an emptied side, a missing marker."""
+    parent_digest: Optional[str] = None
+    original_digest: Optional[str] = None
+    approvals: Tuple[Approval, ...] = ()
+    recipe_digest: Optional[str] = None
+    split: Optional[str] = None
+    _live_clients: Any = field(default=None, alias="live_clients")
+    """Clients of the process that made the plan; never printed, pickled or saved."""
+    _cache: Dict[str, Any] = field(factory=dict, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        """Check the invariants: sorted, unique per target and path, only paths that stay below the root."""
+        previous: Optional[Tuple[bytes, str]] = None
+        for operation in self.operations:
+            reason = refusal(operation.path)
+            if reason is not None:
+                raise PlanError(f"the plan holds a path that {reason}: {shown(operation.path)!r}")
+            order = _order(operation)
+            if previous is not None and order <= previous:
+                where = f"{shown(operation.path)!r} at the {operation.target.value}"
+                raise PlanError(f"the plan is not sorted or holds two operations for {where}")
+            previous = order
+
+    @classmethod
+    def of(cls, operations: Iterable[Operation], **fields: Any) -> Plan:
+        """Return a plan of *operations* in any order."""
+        return cls(operations=in_order(operations), **fields)
+
+    # ------------------------------------------------------------------ facts
+
+    @property
+    def digest(self) -> str:
+        """The digest of everything that decides what happens; what a reviewer approves."""
+        if "digest" not in self._cache:
+            self._cache["digest"] = view("plan_digest")(self)
+        digest: str = self._cache["digest"]
+        return digest
+
+    @property
+    def root_digest(self) -> str:
+        """The digest of the plan this one was edited from; its own where it was not edited."""
+        return self.original_digest or self.digest
+
+    @property
+    def complete(self) -> bool:
+        """Whether both scans saw everything."""
+        return not any(problem.hides for problem in self.problems)
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is no operation to perform."""
+        return not self.operations
+
+    @property
+    def unresolved(self) -> Tuple[Conflict, ...]:
+        """The conflicts that need a decision."""
+        return tuple(conflict for conflict in self.conflicts if conflict.open)
+
+    @property
+    def blockers(self) -> Tuple[Blocker, ...]:
+        """Every reason why ``apply`` would refuse this plan; all at once."""
+        settings = self.settings
+        found: List[Blocker] = list(self.findings)
+        found += guard_blockers(
+            self.operations, settings.guards, dict(self.live), allow_mass_delete=settings.allow_mass_delete
+        )
+        if settings.require_complete and not self.complete:
+            found.append(
+                Blocker(BlockerKind.INCOMPLETE, f"{len(self.problems):,} places could not be seen (require_complete)")
+            )
+        if settings.require_resolved and self.unresolved:
+            found.append(
+                Blocker(BlockerKind.UNRESOLVED, f"{len(self.unresolved):,} conflicts are open (require_resolved)")
+            )
+        return tuple(found)
+
+    @property
+    def totals(self) -> Totals:
+        """Files and bytes per side and action."""
+        if "totals" not in self._cache:
+            self._cache["totals"] = _totals(self)
+        totals: Totals = self._cache["totals"]
+        return totals
+
+    @property
+    def destructive(self) -> Plan:
+        """The operations that destroy bytes on their target."""
+        return self.where(lambda operation: operation.destroys)
+
+    # ---------------------------------------------------------------- reading
+
+    def __iter__(self) -> Iterator[Operation]:
+        return iter(self.operations)
+
+    def __len__(self) -> int:
+        return len(self.operations)
+
+    def __bool__(self) -> bool:
+        return bool(self.operations) or bool(self.unresolved)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Plan) and self.digest == other.digest
+
+    def __hash__(self) -> int:
+        return hash(self.digest)
+
+    def __getitem__(self, path: str) -> Union[Operation, Conflict]:
+        for operation in self.operations:
+            if operation.path == path:
+                return operation
+        for conflict in self.conflicts:
+            if conflict.path == path:
+                return conflict
+        raise KeyError(path)
+
+    def where(self, match: Optional[Match] = None, **fields: Any) -> Plan:
+        """Return the part of this plan that matches a pattern, a predicate, another plan, ids, or fields."""
+        chosen = self._chosen(match, fields)
+        return self.edited(operation for operation in self.operations if chosen(operation))
+
+    def explain(self, path: str) -> str:
+        """Say why *path* is or is not in this plan."""
+        text: str = view("explain_text")(self, path)
+        return text
+
+    # ---------------------------------------------------------------- editing
+
+    def keep(self, match: Match, **fields: Any) -> Plan:
+        """Return this plan with only the operations that match, and the groups they belong to."""
+        chosen = self._whole_groups(self._chosen(match, fields))
+        return self.edited(operation for operation in self.operations if chosen(operation))
+
+    def drop(self, match: Match, **fields: Any) -> Plan:
+        """Return this plan without the operations that match, and without the groups they belong to."""
+        chosen = self._whole_groups(self._chosen(match, fields))
+        return self.edited(operation for operation in self.operations if not chosen(operation))
+
+    def resolve(self, match: Match, *, to: Union[str, Side, Resolution], by: str = "user") -> Plan:
+        """Return this plan with the matching conflicts decided: ``source``, ``destination``, ``newer`` or ``skip``."""
+        from .resolve import resolved  # a sibling that needs these classes
+
+        decided: Plan = resolved(self, self._chosen(match, {}), to=to, by=by)
+        return decided
+
+    def approve(self, *, by: str, note: str = "") -> Plan:
+        """Return this plan with a signature record over its digest."""
+        return evolve(self, approvals=(*self.approvals, Approval(by, note, self.digest)))
+
+    def __sub__(self, other: Plan) -> Plan:
+        ids = {operation.id for operation in other.operations}
+        return self.edited(operation for operation in self.operations if operation.id not in ids)
+
+    def __and__(self, other: Plan) -> Plan:
+        ids = {operation.id for operation in other.operations}
+        return self.edited(operation for operation in self.operations if operation.id in ids)
+
+    def edited(self, operations: Iterable[Operation], **changes: Any) -> Plan:
+        """Return this plan with other operations, remembering what it was edited from; approvals are void."""
+        kept = in_order(operations)
+        if kept == self.operations and not changes:
+            return self
+        return evolve(
+            self, operations=kept, parent_digest=self.digest, original_digest=self.root_digest, approvals=(), **changes
+        )
+
+    def _chosen(self, match: Optional[Match], fields: Mapping[str, Any]) -> Callable[[Any], bool]:
+        tests = [_field_test(name, value) for name, value in fields.items()]
+        if match is not None:
+            tests.append(_match_test(match))
+        return lambda item: all(test(item) for test in tests)
+
+    def _whole_groups(self, chosen: Callable[[Any], bool]) -> Callable[[Operation], bool]:
+        groups = {operation.group for operation in self.operations if operation.group and chosen(operation)}
+        return lambda operation: chosen(operation) or operation.group in groups
+
+    # ------------------------------------------------------------------ views
+
+    def __repr__(self) -> str:
+        return (
+            f"<Plan {self.settings.mode.value}: {self.source.url} to {self.destination.url}, "
+            f"{len(self.operations):,} operations, {len(self.conflicts):,} conflicts, {len(self.problems):,} problems>"
+        )
+
+    def __str__(self) -> str:
+        text: str = view("plan_text")(self)
+        return text
+
+    def itemize(self, limit: Optional[int] = None) -> Iterator[str]:
+        """Yield one stable, uncoloured line for each blocker, conflict and operation."""
+        lines: Iterator[str] = view("itemize")(self, limit)
+        return lines
+
+    def _repr_html_(self) -> str:
+        page: str = view("plan_html")(self)
+        return page
+
+    def __rich__(self) -> Any:
+        return view("plan_rich")(self)
+
+    def to_markdown(self, max_chars: int = 60_000) -> str:
+        """Return a summary for review comments, cut on a row boundary at *max_chars* characters."""
+        text: str = view("plan_markdown")(self, max_chars)
+        return text
+
+    def to_records(self) -> List[Dict[str, Any]]:
+        """Return one flat dictionary for each operation."""
+        records: List[Dict[str, Any]] = view("plan_records")(self)
+        return records
+
+    def to_pandas(self) -> Any:
+        """Return the operations as a pandas data frame."""
+        return view("to_pandas")(self)
+
+    def to_polars(self) -> Any:
+        """Return the operations as a polars data frame."""
+        return view("to_polars")(self)
+
+    def to_arrow(self) -> Any:
+        """Return the operations as a pyarrow table."""
+        return view("to_arrow")(self)
+
+    def __arrow_c_stream__(self, requested_schema: Any = None) -> Any:
+        return self.to_arrow().__arrow_c_stream__(requested_schema)
+
+    def to_json(self) -> str:
+        """Return the saved form: one JSON document, one operation on each line."""
+        text: str = view("plan_to_json")(self)
+        return text
+
+    @classmethod
+    def from_json(cls, text: str) -> Plan:
+        """Return the plan in a saved form; raises PlanFormatError for anything else."""
+        plan: Plan = view("plan_from_json")(text)
+        return plan
+
+    def save(self, path: Any) -> None:
+        """Write the saved form to a file readable by its owner only; ``.gz`` compresses."""
+        view("plan_save")(self, path)
+
+    @classmethod
+    def load(cls, path: Any) -> Plan:
+        """Return the plan in a file; raises PlanFormatError where it is none."""
+        plan: Plan = view("plan_load")(path)
+        return plan
+
+    def __getstate__(self) -> Dict[str, Any]:
+        return {"saved": self.to_json()}
+
+    def __setstate__(self, state: Dict[str, Any]) -> None:
+        loaded = Plan.from_json(state["saved"])
+        for name in self.__attrs_attrs__:
+            object.__setattr__(self, name.name, getattr(loaded, name.name))
+
+
+def in_order(operations: Iterable[Operation]) -> Tuple[Operation, ...]:
+    """Return *operations* in the order of a plan: by the bytes of the path, then by side."""
+    return tuple(sorted(operations, key=_order))
+
+
+def _order(operation: Operation) -> Tuple[bytes, str]:
+    return encoded(operation.path), operation.target.value
+
+
+def _match_test(match: Match) -> Callable[[Any], bool]:
+    if isinstance(match, Plan):
+        ids = {operation.id for operation in match.operations}
+        return lambda item: getattr(item, "id", None) in ids
+    if isinstance(match, str):
+        from .patterns import matcher
+
+        matches = matcher([match])
+        return lambda item: matches(item.path)
+    if callable(match):
+        return match
+    names = {str(name) for name in match}
+    return lambda item: getattr(item, "id", None) in names
+
+
+def _field_test(name: str, value: Any) -> Callable[[Any], bool]:
+    known = [attribute.name for attribute in Operation.__attrs_attrs__]
+    if name not in (*known, "destroys", "moved_from", "id"):
+        raise RecipeError(f"operations have no field {name!r}; they have: {', '.join(known)}")
+    return lambda item: bool(getattr(item, name) == value)
+
+
+def _totals(plan: Plan) -> Totals:
+    counts: Dict[Tuple[Side, Action], Count] = {}
+    requests = dict.fromkeys(Side, 0)
+    transfer = removed = overwritten = retained = 0
+    for operation in plan.operations:
+        where = (operation.target, operation.action)
+        before = counts.get(where, _NO_COUNT)
+        old_size = (operation.expect_target.size or 0) if operation.expect_target is not None else 0
+        is_removal = operation.action is Action.DELETE
+        counts[where] = Count(before.files + 1, before.bytes + (old_size if is_removal else operation.size))
+        transfer += operation.size
+        removed += old_size if is_removal else 0
+        overwritten += old_size if operation.overwrites else 0
+        retained += operation.retain
+        # A look, the call itself, and a look at what was written; reading costs a look and a read.
+        requests[operation.target] += 2 if is_removal else 3
+        if operation.origin is not None:
+            requests[operation.origin[0]] += 2
+    return Totals(
+        counts=counts,
+        transfer_bytes=transfer,
+        removed_bytes=removed,
+        overwritten_bytes=overwritten,
+        retained=retained,
+        unchanged=plan.unchanged,
+        excluded=plan.excluded,
+        conflicts=len(plan.conflicts),
+        unresolved=len(plan.unresolved),
+        problems=len(plan.problems),
+        to_record=len(plan.agreements),
+        live=dict(plan.live),
+        requests=requests,
+    )
+
+
+_NO_COUNT = Count()
