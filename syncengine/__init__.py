@@ -1,10 +1,99 @@
-"""Plan, review and apply file synchronisation between any two fsspec locations."""
+"""Plan, review and apply file synchronisation between any two fsspec locations.
+
+The public names are imported when they are first used, so that ``import syncengine`` costs next to nothing.
+"""
 
 from __future__ import annotations
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Dict, List
+
 from .core import views
 
+if TYPE_CHECKING:
+    from .core.check import CheckResult, Finding
+    from .core.comparator import Change, FileComparator
+    from .core.entry import Entry, Kind, Problem, Side, Snapshot, Stamp
+    from .core.guards import Guards, Limit
+    from .core.modes import ComparisonMode, ConflictPolicy, InitialSyncPreference, Retain, SymlinkPolicy, SyncMode
+    from .core.plan import Action, Conflict, Operation, Plan, Totals
+    from .core.report import Outcome, Report, Status
+    from .engine import SyncEngine, apply, check, explain, last_report, plan, scan, sync
+    from .errors import (
+        AccessDenied,
+        GuardError,
+        NoSpace,
+        NotFound,
+        PartialApplyError,
+        PlanError,
+        PlanFormatError,
+        PreconditionFailed,
+        RecipeError,
+        ScanError,
+        StalePlanError,
+        StateError,
+        StorageError,
+        SyncError,
+        SyncInterrupted,
+        Throttled,
+        Unavailable,
+        UnresolvedConflictsError,
+        Unsupported,
+    )
+    from .events import Event, Observer
+    from .pipeline import Job, Pipeline
+    from .recipe import Recipe
+    from .stages.execute import SyncOperations
+    from .stages.filter import IgnoreFileManager
+    from .stages.scan import DirectoryScanner
+    from .state.manager import SyncStateManager
+    from .storage.filesystem import FsspecStorageClient
+    from .storage.local import LocalStorageClient
+    from .storage.location import Location, locate
+    from .storage.protocol import Capabilities, StorageClientProtocol
+
 __version__ = "0.1.0"
+
+_MODULES: Dict[str, str] = {
+    ".core.check": "CheckResult Finding",
+    ".core.comparator": "Change FileComparator",
+    ".core.entry": "Entry Kind Problem Side Snapshot Stamp",
+    ".core.guards": "Guards Limit",
+    ".core.modes": "ComparisonMode ConflictPolicy InitialSyncPreference Retain SymlinkPolicy SyncMode",
+    ".core.plan": "Action Conflict Operation Plan Totals",
+    ".core.report": "Outcome Report Status",
+    ".engine": "SyncEngine apply check explain last_report plan scan sync",
+    ".errors": "AccessDenied GuardError NoSpace NotFound PartialApplyError PlanError PlanFormatError "
+    "PreconditionFailed RecipeError ScanError StalePlanError StateError StorageError SyncError SyncInterrupted "
+    "Throttled Unavailable UnresolvedConflictsError Unsupported",
+    ".events": "Event Observer",
+    ".pipeline": "Job Pipeline",
+    ".recipe": "Recipe",
+    ".stages.execute": "SyncOperations",
+    ".stages.filter": "IgnoreFileManager",
+    ".stages.scan": "DirectoryScanner",
+    ".state.manager": "SyncStateManager",
+    ".storage.filesystem": "FsspecStorageClient",
+    ".storage.local": "LocalStorageClient",
+    ".storage.location": "Location locate",
+    ".storage.protocol": "Capabilities StorageClientProtocol",
+}
+_HOME = {name: module for module, names in _MODULES.items() for name in names.split()}
+
+__all__ = ["__version__", *sorted(_HOME, key=str.casefold)]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'syncengine' has no attribute {name!r}")
+    value = getattr(import_module(_HOME[name], __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> List[str]:
+    return sorted([*globals(), *__all__])
+
 
 views.register(
     plan_digest="syncengine.serial:plan_digest",

@@ -14,11 +14,10 @@ from typing import Any, Callable, Dict, Iterable, Iterator, Mapping, Optional, T
 
 from attrs import NOTHING, Factory, fields
 
-from .entry import Base, Stamp
-from .plan import Agreement, Approval, Conflict, Operation, Plan, Settings
+from .entry import Stamp
+from .plan import Agreement, Conflict, Operation, Plan, Settings
 
 Record = Dict[str, Any]
-Sections = Mapping[str, Iterable[Record]]
 
 SAFE_INTEGER = 2**53
 """Integers beyond this lose digits in programs that read JSON numbers as floats; they travel as decimal text."""
@@ -33,7 +32,6 @@ ALWAYS: Mapping[type, Tuple[str, ...]] = {
     Operation: ("reason", "expect_target"),
     Conflict: ("source", "destination"),
     Agreement: ("row", "source", "destination"),
-    Approval: ("by", "note", "digest"),
 }
 """Fields that are written even where they hold their default, and that a reader must find."""
 
@@ -112,14 +110,16 @@ def operation_record(operation: Operation) -> Record:
         made["expect_origin"] = None if operation.expect_origin is None else stamp_record(operation.expect_origin)
     if operation.retain:
         made["retain"] = True
+    if operation.chosen_by:
+        made["chosen_by"] = operation.chosen_by
     for name in _SELDOM:
         item = getattr(operation, name)
-        if item is not None and item != "":
+        if item is not None:
             made[name] = item
     return made
 
 
-_SELDOM = ("digest", "chosen_by", "group", "key", "mode", "link")
+_SELDOM = ("digest", "group", "key", "mode", "link")
 
 
 def settings_record(settings: Settings) -> Record:
@@ -153,9 +153,9 @@ def deciding(plan: Plan) -> Record:
     }
 
 
-def sections(plan: Plan, *, without: Tuple[str, ...] = ()) -> Dict[str, Iterator[Record]]:
-    """Return the records of the lists of a plan, made while they are read."""
-    return {name: map(encode, getattr(plan, name)) for name in SECTIONS if name not in without}
+def lines(plan: Plan) -> Dict[str, Iterator[str]]:
+    """Return the lines of each list of a plan, made while they are read."""
+    return {name: map(line, map(encode, getattr(plan, name))) for name in SECTIONS}
 
 
 def digest_of(header: Record, lists: Mapping[str, Iterable[str]]) -> str:
@@ -180,7 +180,7 @@ def plan_digest(plan: Plan) -> str:
 
     Not of times, versions, totals, approvals or the digest of the plan it was edited from.
     """
-    return digest_of(deciding(plan), {name: map(line, records) for name, records in sections(plan).items()})
+    return digest_of(deciding(plan), lines(plan))
 
 
 _sorted_line: Callable[[Any], str] = JSONEncoder(ensure_ascii=True, allow_nan=False, sort_keys=True).encode
@@ -198,6 +198,3 @@ def _defaults(kind: type) -> Tuple[Tuple[str, Any], ...]:
 
 def _default(default: Any) -> Any:
     return default.factory() if isinstance(default, Factory) else default  # type: ignore[arg-type]
-
-
-__all__ = ["Base", "Record", "deciding", "digest_of", "plan_digest", "record", "sections"]

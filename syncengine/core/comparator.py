@@ -10,7 +10,7 @@ from __future__ import annotations
 from enum import Enum
 from typing import Iterable, List, Optional, Tuple
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from .entry import Base, Entry, Kind, Side, Stamp
 from .modes import ComparisonMode
@@ -98,6 +98,13 @@ class Change:
     def entry(self, side: Side) -> Optional[Entry]:
         """Return what *side* holds."""
         return self.source if side is Side.SOURCE else self.destination
+
+    def without(self, side: Side) -> Change:
+        """Return this change as if *side* had nothing at the path."""
+        gone = SideChange.ABSENT if self.base is None else SideChange.REMOVED
+        if side is Side.SOURCE:
+            return evolve(self, source=None, comparison=evolve(self.comparison, source=gone))
+        return evolve(self, destination=None, comparison=evolve(self.comparison, destination=gone))
 
 
 _STRONG = ("sha256", "sha512", "blake2b", "sha1", "md5", "crc64nvme", "etag")

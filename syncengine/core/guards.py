@@ -194,3 +194,27 @@ def _protected(destroying: Iterable[Operation], patterns: Tuple[str, ...]) -> It
                 "guards.protect holds. Drop that operation from the plan, or change guards.protect.",
                 operation.target,
             )
+
+
+def emptied_blockers(side: Side, seen: Dict[Side, int], remembered: int, *, alone_decides: bool) -> Iterator[Blocker]:
+    """Yield a blocker where *side* shows nothing, and its emptiness would spread to the other side.
+
+    *remembered* are the live files of the state; *alone_decides* says that this side counts without any state.
+    """
+    if seen[side] or not seen[side.other]:
+        return
+    cure = "to accept for one run, pass allow_emptied=True (--allow-emptied)."
+    if remembered >= 2:
+        yield Blocker(
+            BlockerKind.SIDE_EMPTIED,
+            f"the {side.value} is empty but held {remembered:,} files at the last sync, and {seen[side.other]:,} "
+            f"files would be deleted at the {side.other.value}. Check that it is mounted; {cure}",
+            side,
+        )
+    elif alone_decides:
+        yield Blocker(
+            BlockerKind.AUTHORITY_EMPTY,
+            f"the {side.value} is empty and {seen[side.other]:,} files would be deleted at the {side.other.value}. "
+            f"Check that it is the right place; {cure}",
+            side,
+        )

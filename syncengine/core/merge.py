@@ -13,7 +13,7 @@ from typing import Callable, Iterable, Iterator, List, Optional, Tuple, Union
 from attrs import define, evolve, field, frozen
 
 from ..errors import ScanError
-from .entry import Base, Entry, Excluded, Extent, Kind, Problem, Seen, Stamp
+from .entry import Base, Entry, Excluded, Extent, Kind, Problem, Seen, Side, Stamp
 from .paths import is_within, precedes, shown
 
 Item = Union[Seen, Base]
@@ -65,14 +65,20 @@ class _Cursor:
         except StopIteration:
             self.item = self.position = None
             return taken
-        if type(item) is Problem and item.extent is Extent.NOTHING:
-            # An odd name has no place in the order of keys; it stands where it was met.
-            self.item = item
-            return taken
-        position = item.position
+        if type(item) is Problem:
+            return self._problem(item, taken)
+        # The position of a file is its path: asking the property costs more than the rest of this step.
+        position = item.path if item.kind is Kind.FILE else item.position
         if before and not precedes(before, position):
             raise ScanError(f"the listing is out of order: {shown(position)!r} came after {shown(before)!r}")
         self.item, self.position = item, position
+        return taken
+
+    def _problem(self, problem: Problem, taken: Optional[Item]) -> Optional[Item]:
+        self.item = problem
+        if problem.extent is not Extent.NOTHING:
+            self.position = problem.position
+        # An odd name has no place in the order of keys; it stands where it was met.
         return taken
 
 
@@ -104,6 +110,10 @@ class Views:
     region: Optional[Region] = None
     collision: bool = False
     """One side holds both a file and a directory of this name, which the other side cannot."""
+
+    def with_entry(self, side: Side, entry: Entry) -> Views:
+        """Return these views with more known of one side's entry."""
+        return evolve(self, source=entry) if side is Side.SOURCE else evolve(self, destination=entry)
 
 
 @define

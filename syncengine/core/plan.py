@@ -321,7 +321,7 @@ class Plan:
     approvals: Tuple[Approval, ...] = ()
     recipe_digest: Optional[str] = None
     split: Optional[str] = None
-    _live_clients: Any = field(default=None, alias="live_clients")
+    live_clients: Any = field(default=None, repr=False)
     """Clients of the process that made the plan; never printed, pickled or saved."""
     _cache: Dict[str, Any] = field(factory=dict, init=False)
 

@@ -229,3 +229,20 @@ def _judged_by_only_if(decision: Decision, change: Change, policy: Policy) -> De
 
 def _newer(arriving: Optional[int], standing: Optional[int]) -> bool:
     return arriving is not None and standing is not None and arriving > standing
+
+
+def leading_sides(mode: SyncMode) -> Tuple[Side, ...]:
+    """Return the sides whose absences spread to the other side in *mode*."""
+    leading = []
+    if mode.allows_destination_delete:
+        leading.append(Side.SOURCE)
+    if mode.allows_source_delete:
+        leading.append(Side.DESTINATION)
+    return tuple(leading)
+
+
+def prefers(initial: Optional[InitialSyncPreference], side: Side) -> bool:
+    """Say whether a first-sync preference lets *side* win."""
+    return initial is (
+        InitialSyncPreference.SOURCE_WINS if side is Side.SOURCE else InitialSyncPreference.DESTINATION_WINS
+    )

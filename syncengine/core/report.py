@@ -10,7 +10,7 @@ from attrs import evolve, field, frozen
 
 from ..errors import PartialApplyError
 from .entry import Problem, Stamp
-from .plan import Action, Count, Operation, Plan, Totals
+from .plan import Action, Count, Operation, Plan, Totals, in_order
 from .views import view
 
 
@@ -125,7 +125,7 @@ class Report:
 
     def remaining(self) -> Plan:
         """Return what was not done, with the original preconditions; applying it again is a retry."""
-        left = tuple(outcome.operation for outcome in self.undone)
+        left = in_order(outcome.operation for outcome in self.undone)
         if len(left) == len(self.plan.operations):
             return self.plan
         return evolve(

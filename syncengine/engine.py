@@ -1,0 +1,542 @@
+"""SyncEngine, and the functions plan, apply, sync, scan, check and explain that use it once.
+
+The engine turns arguments into values (locations, settings, filters), opens clients and state, and sends a Job
+through the pipeline. It decides nothing about files.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from contextlib import suppress
+from datetime import datetime, timezone
+from typing import Any, Callable, Dict, Iterable, Iterator, Mapping, Optional, Tuple, Union
+
+from attrs import define, evolve, field, fields, frozen
+
+from .core.check import CheckResult, checked
+from .core.entry import Entry, Kind, Side, Snapshot
+from .core.guards import Guards
+from .core.modes import (
+    ComparisonMode,
+    ConflictPolicy,
+    InitialSyncPreference,
+    OnlyIf,
+    OnStale,
+    Retain,
+    SymlinkPolicy,
+    SyncMode,
+    choice,
+)
+from .core.path_map import PathMap
+from .core.paths import refusal, shown
+from .core.plan import Endpoint, Plan, Settings
+from .core.report import Report
+from .errors import PlanFormatError, RecipeError, ScanError, StorageError, SyncInterrupted
+from .events import Emitter, Observer
+from .pipeline import Pipeline
+from .stages.filter import IgnoreFileManager
+from .stages.job import Job, Limits
+from .stages.scan import DirectoryScanner, normal_scope
+from .state.manager import SyncStateManager
+from .storage.location import Location, locate, overlap
+from .storage.protocol import StorageClientProtocol, SupportsClose
+
+DEFAULT_STATE = "default"
+"""The value of ``state`` that means the user's own state directory."""
+
+_last_report: Optional[Report] = None
+
+
+def last_report() -> Optional[Report]:
+    """Return the report of the last run in this process, also of one that was interrupted."""
+    return _last_report
+
+
+def _remember(report: Report) -> Report:
+    global _last_report
+    _last_report = report
+    return report
+
+
+def _texts(value: Union[str, Iterable[str], None]) -> Tuple[str, ...]:
+    if value is None:
+        return ()
+    return (value,) if isinstance(value, str) else tuple(str(item) for item in value)
+
+
+def _mode(value: Union[str, SyncMode]) -> SyncMode:
+    return SyncMode.from_string(value)
+
+
+def _compare(value: Union[str, ComparisonMode]) -> ComparisonMode:
+    return choice(ComparisonMode, value, "compare")
+
+
+def _conflict(value: Union[str, ConflictPolicy]) -> ConflictPolicy:
+    return choice(ConflictPolicy, value, "conflict")
+
+
+def _initial(value: Union[str, InitialSyncPreference, None]) -> Optional[InitialSyncPreference]:
+    return None if value is None else choice(InitialSyncPreference, value, "initial")
+
+
+def _retain(value: Union[str, Retain]) -> Retain:
+    return choice(Retain, value, "retain")
+
+
+def _symlinks(value: Union[str, SymlinkPolicy]) -> SymlinkPolicy:
+    return choice(SymlinkPolicy, value, "symlinks")
+
+
+def _only_if(value: Union[str, OnlyIf]) -> OnlyIf:
+    return choice(OnlyIf, value, "only_if")
+
+
+def _path_map(value: Any) -> PathMap:
+    return PathMap.of(value)
+
+
+def _guards(value: Union[Guards, Mapping[str, Any], None]) -> Guards:
+    if isinstance(value, Guards):
+        return value
+    return Guards(**dict(value or {}))
+
+
+@define(eq=False, kw_only=True)
+class SyncEngine:
+    """Plans and performs syncs between one source and one destination; a context manager.
+
+    *source* and *destination* are a URL, a path, a ``UPath``, a (filesystem, root) pair or a storage client. The
+    arguments are those of ``plan`` and ``sync``; nothing is looked at before one of the methods is called.
+    """
+
+    source: Any = field(kw_only=False)
+    destination: Any = field(kw_only=False)
+    mode: SyncMode = field(default=SyncMode.SOURCE_BACKUP, converter=_mode)
+    ignore: Tuple[str, ...] = field(default=(), converter=_texts)
+    include: Tuple[str, ...] = field(default=(), converter=_texts)
+    ignore_files: Tuple[str, ...] = field(default=(".syncignore",), converter=_texts)
+    min_size: Union[int, str, None] = None
+    max_size: Union[int, str, None] = None
+    newer_than: Any = None
+    older_than: Any = None
+    predicate: Optional[Callable[[Entry], bool]] = None
+    files_from: Optional[Iterable[str]] = None
+    compare: ComparisonMode = field(default=ComparisonMode.HASH_THEN_MTIME, converter=_compare)
+    conflict: ConflictPolicy = field(default=ConflictPolicy.NEWEST, converter=_conflict)
+    initial: Optional[InitialSyncPreference] = field(default=None, converter=_initial)
+    scope: Tuple[str, ...] = field(default=(), converter=_texts)
+    guards: Guards = field(factory=Guards, converter=_guards)
+    retain: Retain = field(default=Retain.UNSYNCED, converter=_retain)
+    trash: Optional[Any] = None
+    symlinks: SymlinkPolicy = field(default=SymlinkPolicy.SKIP, converter=_symlinks)
+    state: Optional[Any] = DEFAULT_STATE
+    state_single_writer: bool = False
+    source_options: Optional[Mapping[str, Any]] = field(default=None, repr=False)
+    destination_options: Optional[Mapping[str, Any]] = field(default=None, repr=False)
+    source_profile: Optional[str] = None
+    destination_profile: Optional[str] = None
+    force: bool = False
+    path_map: PathMap = field(default=None, converter=_path_map)
+    metadata: Tuple[str, ...] = field(default=(), converter=_texts)
+    only_if: OnlyIf = field(default=OnlyIf.ALWAYS, converter=_only_if)
+    require_complete: bool = False
+    require_resolved: bool = False
+    allow_emptied: bool = False
+    allow_mass_delete: bool = False
+    hash_by_download: bool = False
+    workers: Optional[int] = None
+    bandwidth: Union[int, str, None] = None
+    requests_per_second: Optional[float] = None
+    retries: int = 3
+    observer: Optional[Observer] = None
+    progress: Optional[bool] = None
+    pipeline: Pipeline = field(factory=Pipeline)
+    cancel: threading.Event = field(factory=threading.Event)
+    clock: Callable[[], datetime] = lambda: datetime.now(timezone.utc)
+    recipe_digest: Optional[str] = None
+    _locations: Dict[Side, Location] = field(factory=dict, init=False, repr=False)
+    _clients: Dict[Side, StorageClientProtocol] = field(factory=dict, init=False, repr=False)
+    _state: Optional[SyncStateManager] = field(default=None, init=False, repr=False)
+    _leftovers: Tuple[Tuple[Side, str], ...] = field(default=(), init=False, repr=False)
+    _scope: Tuple[str, ...] = field(default=(), init=False, repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        """Check what can be checked without looking at any storage."""
+        if self.initial is not None and not self.mode.is_bidirectional:
+            raise RecipeError(f"initial={self.initial.value!r} is for two-way syncs; the mode is {self.mode.value}")
+        unknown = [name for name in self.metadata if name != "mode"]
+        if unknown:
+            raise RecipeError(f"metadata cannot be {unknown[0]!r}; only 'mode' (permission bits) is kept in step")
+        for prefix in self.scope:
+            reason = refusal(prefix.strip("/")) if prefix.strip("/") else None
+            if reason is not None:
+                raise RecipeError(f"scope holds a path that {reason}: {shown(prefix)!r}")
+        self._scope = normal_scope(self.scope)
+
+    def __enter__(self) -> SyncEngine:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the state and of the connections this engine opened."""
+        if self._state is not None:
+            self._state.close()
+            self._state = None
+        for side, client in self._clients.items():
+            if client is not getattr(self, side.value) and isinstance(client, SupportsClose):
+                with suppress(StorageError):
+                    client.close()
+        self._clients.clear()
+
+    # ----------------------------------------------------------------- methods
+
+    def plan(self) -> Plan:
+        """Look at both sides and return what a sync would do; writes nothing.
+
+        Raises ScanError where a root is missing or cannot be listed, RecipeError for bad arguments.
+        """
+        job = self.pipeline(self.job(), until="plan")
+        assert job.plan is not None
+        self._leftovers = job.leftovers
+        return evolve(job.plan, live_clients=Live(dict(self._clients), self._leftovers))
+
+    def apply(self, plan: Plan, *, on_stale: Union[OnStale, str] = OnStale.SKIP) -> Report:
+        """Perform *plan* and return what happened; raises GuardError before anything is changed."""
+        return apply(plan, engine=self, on_stale=on_stale)
+
+    def sync(self) -> Report:
+        """Plan and apply in one go; operations that became stale meanwhile are reported and left alone."""
+        return self._finished(self.pipeline(self.job()))
+
+    def scan(self, side: Union[Side, str]) -> Snapshot:
+        """Return a stream of what one side holds, filters applied."""
+        job = self.pipeline(self.job(), until="filter")
+        return job.snapshots[Side(side)]
+
+    def check(self, *, download: bool = False) -> CheckResult:
+        """Compare the content of both sides; with *download* also where that means reading a remote side."""
+        compare = self.compare
+        if compare is ComparisonMode.HASH_THEN_MTIME:
+            compare = ComparisonMode.HASH_ONLY  # equal times prove nothing about content
+        job = evolve(self.job(), state=None)
+        settings = evolve(job.settings, compare=compare, hash_by_download=download or self.hash_by_download)
+        job = self.pipeline(evolve(job, settings=evolve(settings, mode=SyncMode.TWO_WAY)), until="diff")
+        return checked(job.changes, _problems(job))
+
+    def explain(self, path: str) -> str:
+        """Say what happens to *path* and why: both sides, the state, the filters and the rule that decides."""
+        from .explain import explained
+
+        return explained(self, path)
+
+    # ------------------------------------------------------------------ values
+
+    @property
+    def settings(self) -> Settings:
+        """Everything that decides what happens, as the plan will carry it."""
+        return Settings(
+            mode=self.mode,
+            compare=self.compare,
+            conflict=self.conflict,
+            initial=self.initial,
+            scope=self._scope,
+            guards=self.guards,
+            retain=self.retain,
+            trash=None if self.trash is None else locate(self.trash).url,
+            symlinks=self.symlinks,
+            only_if=self.only_if,
+            path_map=self.path_map.pairs,
+            metadata=self.metadata,
+            force=self.force,
+            require_complete=self.require_complete,
+            require_resolved=self.require_resolved,
+            allow_emptied=self.allow_emptied,
+            allow_mass_delete=self.allow_mass_delete,
+            hash_by_download=self.hash_by_download,
+        )
+
+    def job(self) -> Job:
+        """Return the job that a run starts with: settings, clients, state and filters."""
+        self._locate()
+        now = self.clock()
+        return Job(
+            settings=self.settings,
+            clients=dict(self._clients),
+            endpoints={side: self._endpoint(side) for side in Side},
+            now=now,
+            limits=self.limits,
+            path_map=self.path_map,
+            emitter=Emitter(self._observer()),
+            cancel=self.cancel,
+            state=self._opened_state(),
+            state_place=None if self.state is None else str(self.state),
+            filter=self._filter(now),
+            trash=self._opened_trash(),
+            recipe_digest=self.recipe_digest,
+        )
+
+    @property
+    def limits(self) -> Limits:
+        """How hard a run may work."""
+        from .core.units import size
+
+        bandwidth = None if self.bandwidth is None else size(self.bandwidth, "bandwidth")
+        return Limits(self.workers, bandwidth, self.requests_per_second, self.retries)
+
+    def _observer(self) -> Optional[Observer]:
+        if self.observer is not None or self.progress is False:
+            return self.observer
+        if self.progress is None and not _may_show_progress():
+            return None
+        from .render.progress import automatic
+
+        return automatic(self.progress)
+
+    def _filter(self, now: datetime) -> IgnoreFileManager:
+        return IgnoreFileManager(
+            ignore=self.ignore,
+            include=self.include,
+            ignore_files=self.ignore_files,
+            min_size=self.min_size,
+            max_size=self.max_size,
+            newer_than=self.newer_than,
+            older_than=self.older_than,
+            predicate=self.predicate,
+            files_from=self.files_from,
+            now=now,
+        )
+
+    # ---------------------------------------------------------- places and state
+
+    def _locate(self) -> None:
+        if self._clients:
+            return
+        for side in Side:
+            options = self.source_options if side is Side.SOURCE else self.destination_options
+            profile = self.source_profile if side is Side.SOURCE else self.destination_profile
+            self._locations[side] = locate(getattr(self, side.value), options=options, profile=profile)
+        why = overlap(self._locations[Side.SOURCE], self._locations[Side.DESTINATION])
+        if why is not None:
+            raise RecipeError(f"the two sides overlap: {why}. Sync two separate places.")
+        for side in Side:
+            self._clients[side] = self._locations[side].open(symlinks=self.symlinks)
+        self._reroot_single_files()
+
+    def _reroot_single_files(self) -> None:
+        """Take the folder of a source file as the root, with the file's name as the scope."""
+        for side in Side:
+            entry = self._root(side)
+            if entry is None or entry.kind is Kind.DIRECTORY:
+                continue
+            if side is Side.DESTINATION:
+                raise RecipeError(f"the destination {self._locations[side]} is a file; a destination is a directory")
+            if self.scope:
+                raise RecipeError(f"the source {self._locations[side]} is one file, which has no scope inside")
+            self._locations[side], name = self._locations[side].parent_and_name()
+            self._clients[side] = self._locations[side].open(symlinks=self.symlinks)
+            self._scope = (name,)
+
+    def _root(self, side: Side) -> Optional[Entry]:
+        try:
+            return self._clients[side].stat("")
+        except StorageError as error:
+            url = self._locations[side].url
+            raise ScanError(f"the {side.value} {url} cannot be looked at: {error}", side=side.value) from error
+
+    def _endpoint(self, side: Side) -> Endpoint:
+        location = self._locations[side]
+        return Endpoint(
+            location.url,
+            location.identity,
+            location.profile,
+            location.option_names,
+            self._clients[side].capabilities.stamps,
+        )
+
+    def _opened_state(self) -> Optional[SyncStateManager]:
+        if self.state is None or str(self.state).lower() == "none":
+            return None
+        if self._state is None:
+            self._state = open_state(
+                self.state,
+                {side: self._endpoint(side) for side in Side},
+                self._clients,
+                single_writer=self.state_single_writer,
+            )
+        return self._state
+
+    def _opened_trash(self) -> Optional[StorageClientProtocol]:
+        if self.trash is None:
+            return None
+        location = locate(self.trash)
+        for side in Side:
+            why = overlap(self._locations[side], location)
+            if why is not None:
+                raise RecipeError(f"the trash would be part of the sync: {why}. Choose a place outside both sides.")
+        return location.open()
+
+    def _finished(self, job: Job) -> Report:
+        report = job.report
+        if report is None:
+            raise RecipeError(f"the pipeline ended without a report; its stages are: {', '.join(self.pipeline.names)}")
+        _remember(report)
+        if report.interrupted:
+            raise SyncInterrupted("the sync was interrupted; run it again to finish", report)
+        return report
+
+
+def _problems(job: Job) -> Iterator[Any]:
+    for snapshot in job.snapshots.values():
+        yield from snapshot.problems
+
+
+def _may_show_progress() -> bool:
+    import sys
+
+    return "ipykernel" in sys.modules or (sys.stderr is not None and sys.stderr.isatty())
+
+
+@frozen
+class Live:
+    """What a plan of this process keeps besides its values."""
+
+    clients: Mapping[Side, StorageClientProtocol]
+    leftovers: Tuple[Tuple[Side, str], ...] = ()
+
+
+def open_state(
+    state: Any,
+    endpoints: Mapping[Side, Endpoint],
+    clients: Mapping[Side, StorageClientProtocol],
+    *,
+    single_writer: bool = False,
+) -> SyncStateManager:
+    """Return the state of a pair at *state*: the default place, a directory, or any fsspec URL.
+
+    A side that dies with the process takes its state with it, unless a place was named.
+    """
+    source, destination = endpoints[Side.SOURCE], endpoints[Side.DESTINATION]
+    text = state if isinstance(state, str) else os.fsdecode(state)
+    place: Optional[str] = None
+    remote, ephemeral = None, False
+    if text == DEFAULT_STATE:
+        ephemeral = any(client.capabilities.ephemeral for client in clients.values())
+        place = None if ephemeral else os.environ.get("SYNCENGINE_STATE") or None
+    elif "://" in text and not text.startswith(("file://", "local://")):
+        from .remote_state import StoredPlace
+
+        remote = StoredPlace.at(text, source.identity, destination.identity)
+    else:
+        place = locate(text).root
+    return SyncStateManager(
+        place,
+        source.identity,
+        destination.identity,
+        source_shown=source.url,
+        destination_shown=destination.url,
+        remote=remote,
+        ephemeral=ephemeral,
+        single_writer=single_writer,
+    )
+
+
+# ------------------------------------------------------------------------- functions
+
+
+def plan(source: Any, destination: Any, **arguments: Any) -> Plan:
+    """Look at both sides and return what a sync would do; writes nothing.
+
+    The arguments are those of :class:`SyncEngine`. Raises ScanError where a root is missing, RecipeError for bad
+    arguments.
+    """
+    return _engine(source, destination, arguments).plan()
+
+
+def sync(source: Any, destination: Any, **arguments: Any) -> Report:
+    """Plan and apply in one go, and return what happened; raises GuardError before anything is changed."""
+    with _engine(source, destination, arguments) as engine:
+        return engine.sync()
+
+
+def check(source: Any, destination: Any, *, download: bool = False, **arguments: Any) -> CheckResult:
+    """Compare the content of both sides: equal, different and unverified are three answers.
+
+    With *download* a remote side is read where nothing else can tell.
+    """
+    with _engine(source, destination, {"state": None, **arguments}) as engine:
+        return engine.check(download=download)
+
+
+def explain(source: Any, destination: Any, path: str, **arguments: Any) -> str:
+    """Say what a sync would do with *path*, and why."""
+    with _engine(source, destination, arguments) as engine:
+        return engine.explain(path)
+
+
+def scan(spec: Any, *, options: Optional[Mapping[str, Any]] = None, profile: Optional[str] = None) -> Snapshot:
+    """Return a sorted stream of what one location holds."""
+    client = locate(spec, options=options, profile=profile).open()
+    scanner = DirectoryScanner(client)
+    if not scanner.exists():
+        raise ScanError(f"{locate(spec, options=options, profile=profile)} does not exist", reason="root_missing")
+    return scanner()
+
+
+def _engine(source: Any, destination: Any, arguments: Mapping[str, Any]) -> SyncEngine:
+    known = [str(attribute.alias) for attribute in fields(SyncEngine) if attribute.init]
+    for name in arguments:
+        if name not in known:
+            from difflib import get_close_matches
+
+            near = get_close_matches(name, known, n=1)
+            raise RecipeError(f"unknown argument {name!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
+    return SyncEngine(source, destination, **arguments)
+
+
+def apply(
+    plan: Union[Plan, str, os.PathLike[str]],
+    *,
+    source_options: Optional[Mapping[str, Any]] = None,
+    destination_options: Optional[Mapping[str, Any]] = None,
+    profiles: Optional[Mapping[str, str]] = None,
+    state: Any = DEFAULT_STATE,
+    guards: Optional[Guards] = None,
+    on_stale: Union[OnStale, str] = OnStale.STOP,
+    expect_digest: Optional[str] = None,
+    relocate: Optional[Mapping[str, Any]] = None,
+    engine: Optional[SyncEngine] = None,
+    **limits: Any,
+) -> Report:
+    """Perform a plan, given as a value or as the file it was saved in, and return what happened.
+
+    Everything that decides what happens is in the plan; this takes credentials and limits. *guards* are held on top
+    of the plan's own. *relocate* applies the plan elsewhere, given as ``{"source": URL}``; then no state is recorded.
+
+    Raises StalePlanError where the world has changed since (with ``on_stale="skip"`` those operations are reported
+    as stale and the rest goes on), GuardError where a guard refuses, PlanFormatError where the digest is not the
+    expected one; in all these cases nothing was changed.
+    """
+    from .applying import Application
+
+    loaded = plan if isinstance(plan, Plan) else Plan.load(plan)
+    if expect_digest is not None and loaded.digest != expect_digest:
+        raise PlanFormatError(f"the plan's digest is {loaded.digest}, not the expected {expect_digest}")
+    application = Application(
+        loaded,
+        options={Side.SOURCE: source_options, Side.DESTINATION: destination_options},
+        profiles=profiles or {},
+        state=state,
+        guards=guards,
+        on_stale=choice(OnStale, on_stale, "on_stale"),
+        relocate={Side(side): spec for side, spec in (relocate or {}).items()},
+        engine=engine,
+        limits=limits,
+    )
+    report = _remember(application.run())
+    if report.interrupted:
+        raise SyncInterrupted("the run was interrupted; apply report.remaining() to finish", report)
+    return report

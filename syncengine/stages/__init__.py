@@ -1,0 +1,1 @@
+"""One file for each stage, in the order data flows: scan, filter, diff, plan, execute, commit."""

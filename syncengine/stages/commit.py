@@ -1,0 +1,234 @@
+"""Commit: the state learns what is true now, and never more than that.
+
+A row is written only for what this run copied and verified, or compared and found equal; it is dropped only where
+both sides are proven empty. Effects become durable before the rows that tell of them, group by group, so that a crash
+at any moment leaves a state that lags behind reality and never runs ahead of it.
+"""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime
+from typing import Callable, Dict, Iterable, Mapping, Optional, Set, Tuple
+
+from attrs import define, evolve, field, frozen
+
+from ..core.comparator import is_racy
+from ..core.entry import Base, Kind, Side, Stamp
+from ..core.paths import is_within, parents
+from ..core.plan import Action, Agreement, AgreementKind, Operation, Plan, Reason
+from ..core.report import Outcome, Report, Status
+from ..serial import outcome_record
+from ..state.journal import JournalWriter, Started
+from ..state.manager import Run, SyncStateManager
+from ..storage.protocol import StorageClientProtocol, SupportsFlush
+from .job import Job
+
+GROUP = 2_000
+"""Outcomes in one group commit: a flush of the disk for each."""
+
+GROUP_SECONDS = 5.0
+
+
+@define(eq=False)
+class Recorder:
+    """Takes the outcomes of a run as they come and commits them in groups.
+
+    ``rows_written`` counts the rows of the state that changed.
+    """
+
+    state: SyncStateManager
+    plan: Plan
+    run_id: str
+    started_at: datetime
+    clients: Mapping[Side, StorageClientProtocol]
+    clock: Callable[[], float] = time.time
+    rows_written: int = 0
+    _journal: Optional[JournalWriter] = field(default=None, init=False)
+    _rows: Dict[str, Base] = field(factory=dict, init=False)
+    _forgotten: Set[str] = field(factory=set, init=False)
+    _directories: Set[str] = field(factory=set, init=False)
+    _pending: int = field(default=0, init=False)
+    _last: float = field(default=0.0, init=False)
+    _changed_kind: Set[str] = field(factory=set, init=False)
+
+    def begin(self) -> None:
+        """Take the lock, record the start of the run, and write the plan's agreements down."""
+        plan = self.plan
+        mode = plan.settings.mode.value
+        self.state.acquire()
+        newer = self._newer_paths()
+        self.state.begin(Run(self.run_id, self.started_at, mode, plan.digest, plan.root_digest))
+        self._journal = self.state.journal.start(
+            Started(self.run_id, plan.digest, plan.root_digest, self.state.generation, self.started_at)
+        )
+        self._last = self.clock()
+        self._changed_kind = {each.compared_as for each in plan.operations if each.reason is Reason.KIND_CHANGED}
+        self._agree(agreement for agreement in plan.agreements if agreement.path not in newer)
+
+    def _newer_paths(self) -> Set[str]:
+        """Return the paths whose rows were written by another plan since this one was made."""
+        paths = [agreement.path for agreement in self.plan.agreements]
+        if not paths or self.state.generation == self.plan.base.generation:
+            return set()
+        return set(self.state.newer_rows(self.plan.base.generation, self.plan.root_digest, paths))
+
+    def _agree(self, agreements: Iterable[Agreement]) -> None:
+        for agreement in agreements:
+            position = agreement.path + "/" if agreement.entry_kind is Kind.DIRECTORY else agreement.path
+            if agreement.row is not None:
+                self._rows[position] = agreement.row
+            elif agreement.kind is AgreementKind.FORGET:
+                self._forgotten.add(position)
+            self._pending += 1
+            if self._pending >= GROUP:
+                self._write(flush=False)
+
+    def barrier(self) -> None:
+        """Make everything so far durable; called before anything is deleted."""
+        self.flush()
+        if self._journal is not None:
+            self._journal.barrier()
+
+    def take(self, outcome: Outcome) -> None:
+        """Note one outcome, and commit the group when it is full or old."""
+        assert self._journal is not None
+        self._journal.append(outcome_record(outcome))
+        if outcome.status is not Status.DONE:
+            return
+        self._note(outcome)
+        self._pending += 1
+        if self._pending >= GROUP or self.clock() - self._last >= GROUP_SECONDS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Commit the current group: first the sides, then the rows."""
+        if self._pending:
+            self._write(flush=True)
+
+    def _write(self, *, flush: bool) -> None:
+        if flush:
+            for side in Side:
+                client = self.clients[side]
+                if self._writes(side) and isinstance(client, SupportsFlush):
+                    client.flush()
+        self.state.commit(self._rows.values(), forgotten=sorted(self._forgotten))
+        self.rows_written += len(self._rows) + len(self._forgotten)
+        self._rows, self._forgotten, self._pending, self._last = {}, set(), 0, self.clock()
+
+    def _writes(self, side: Side) -> bool:
+        mode = self.plan.settings.mode
+        return mode.allows_upload if side is Side.DESTINATION else mode.allows_download
+
+    # -------------------------------------------------------- outcomes to rows
+
+    def _note(self, outcome: Outcome) -> None:
+        operation = outcome.operation
+        if operation.action is Action.DELETE:
+            position = operation.compared_as + ("/" if operation.kind is Kind.DIRECTORY else "")
+            self._forgotten.add(position)
+            self._rows.pop(position, None)
+        elif operation.action is Action.TOUCH:
+            self._note_touch(outcome)
+        elif operation.origin is not None and _carries_its_key(operation):
+            self._note_copy(outcome)
+        elif operation.reason is Reason.KIND_CHANGED and operation.kind is Kind.DIRECTORY:
+            self._remember(Base(operation.compared_as, Kind.DIRECTORY, Stamp(), Stamp()))
+
+    def _note_copy(self, outcome: Outcome) -> None:
+        operation = outcome.operation
+        assert operation.origin is not None
+        origin_side, path = operation.origin[0], operation.compared_as
+        stamps = {origin_side: outcome.origin, origin_side.other: outcome.after}
+        if operation.kind is Kind.FILE and None in stamps.values():
+            return
+        source, destination = stamps[Side.SOURCE] or Stamp(), stamps[Side.DESTINATION] or Stamp()
+        self._remember(
+            Base(
+                path,
+                operation.kind,
+                source,
+                destination,
+                racy=self._racy(operation.kind, {Side.SOURCE: source, Side.DESTINATION: destination}),
+                digest=outcome.digest,
+            )
+        )
+        self._note_directories(operation, path)
+
+    def _racy(self, kind: Kind, stamps: Mapping[Side, Stamp]) -> Tuple[Side, ...]:
+        if kind is not Kind.FILE:
+            return ()
+        now = int(self.clock() * 1e9)
+        return tuple(
+            side
+            for side, stamp in stamps.items()
+            if is_racy(stamp, now, self.clients[side].capabilities.mtime_granularity_ns)
+        )
+
+    def _note_directories(self, operation: Operation, path: str) -> None:
+        """Remember the directories above a copied file: both sides hold them now, or the file could not be there."""
+        if operation.key is not None or not all(
+            client.capabilities.real_directories for client in self.clients.values()
+        ):
+            return
+        for directory in parents(path):
+            if directory not in self._directories and self._in_scope(directory):
+                self._directories.add(directory)
+                self._remember(Base(directory, Kind.DIRECTORY, Stamp(), Stamp()))
+
+    def _in_scope(self, path: str) -> bool:
+        scope = self.plan.settings.scope
+        return not scope or any(is_within(path, prefix) for prefix in scope)
+
+    def _note_touch(self, outcome: Outcome) -> None:
+        operation = outcome.operation
+        base = self.state.row(operation.compared_as)
+        if base is None or outcome.after is None:
+            return
+        source = outcome.after if operation.target is Side.SOURCE else base.source
+        destination = outcome.after if operation.target is Side.DESTINATION else base.destination
+        self._remember(Base(base.path, base.kind, source, destination, base.live, base.weak, base.racy, base.digest))
+
+    def _remember(self, row: Base) -> None:
+        """Queue a row; a path is a file or a directory, never both, so the row of the other kind goes."""
+        self._rows[row.position] = row
+        self._forgotten.discard(row.position)
+        other = row.path if row.kind is Kind.DIRECTORY else row.path + "/"
+        if other in self._rows:
+            del self._rows[other]
+        if row.path in self._changed_kind:
+            self._forgotten.add(other)
+
+    def finish(self, report: Report, finished_at: datetime) -> None:
+        """Commit what is left, record the end of the run, and let the lock go."""
+        self.flush()
+        counts = {status.value: len(outcomes) for status, outcomes in report.by_status.items()}
+        assert self._journal is not None
+        self._journal.finish(finished_at, applied_in_full=report.ok)
+        self.state.finish(finished_at, counts, interrupted=report.interrupted)
+
+
+def _carries_its_key(operation: Operation) -> bool:
+    """Say whether the operation brings a path to the other side under its own key, so that both sides agree on it."""
+    assert operation.origin is not None
+    if operation.origin[0] is operation.target:
+        return False
+    return operation.key is not None or operation.origin[1] == operation.path
+
+
+@frozen
+class CommitState:
+    """The last stage: records what is true now, and ends the run."""
+
+    name: str = field(default="commit", init=False)
+
+    def __call__(self, job: Job) -> Job:
+        """Return *job* with everything recorded."""
+        if job.recorder is None or job.report is None:
+            return job
+        job.recorder.finish(job.report, _parsed(job.report.finished_at))
+        return job.with_(report=evolve(job.report, recorded=job.recorder.rows_written), recorder=None)
+
+
+def _parsed(text: str) -> datetime:
+    return datetime.fromisoformat(text.replace("Z", "+00:00"))

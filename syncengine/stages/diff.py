@@ -1,0 +1,219 @@
+"""Diff: two snapshots and the state become a stream of what changed, in constant memory.
+
+Unchanged paths are counted and forgotten. What stamps cannot settle is settled by digests, a few paths ahead of the
+stream and without leaving its order.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Callable, Deque, Iterable, Iterator, Mapping, Optional, Tuple, Union
+
+from attrs import evolve, field, frozen
+
+from ..core.comparator import Change, Comparison, FileComparator, Question
+from ..core.entry import Base, Entry, Kind, Seen, Side, Snapshot
+from ..core.merge import Joiner, Triple, Views, join
+from ..core.paths import encoded
+from ..errors import StorageError
+from ..events import Emitter, ScanProgressed
+from ..storage.digests import digest
+from ..storage.protocol import StorageClientProtocol
+from .job import Changed, Job, Tally
+from .scan import mapped
+
+Settle = Callable[[Question], Optional[str]]
+
+LOOKAHEAD = 64
+"""How many paths may wait for a digest; bounds memory while the stream goes on."""
+
+PROGRESS_EVERY = 5_000
+
+
+def changes(
+    state: Iterable[Base],
+    source: Iterable[Seen],
+    destination: Iterable[Seen],
+    *,
+    comparator: FileComparator,
+    joiner: Joiner,
+    settle: Settle,
+    tally: Tally,
+    emitter: Optional[Emitter] = None,
+    look_at_all: bool = False,
+) -> Iterator[Changed]:
+    """Yield a Change for every path that is not simply unchanged, and Views where a path is out of bounds.
+
+    *look_at_all* also yields paths whose content is unchanged (to force them, or to compare their metadata).
+    """
+    moved_on = _moved_on(join(state, source, destination), tally, emitter or Emitter(), look_at_all=look_at_all)
+    with _Settler(settle) as settler:
+        for views in joiner.views(moved_on):
+            if views.region is not None or views.collision:
+                yield from settler.later(views)
+                continue
+            comparison = comparator(views.base, views.source, views.destination)
+            yield from settler.compare(views, comparison, comparator)
+        yield from settler.rest()
+
+
+def _moved_on(triples: Iterable[Triple], tally: Tally, emitter: Emitter, *, look_at_all: bool) -> Iterator[Triple]:
+    """Count every triple and pass on those that are not unchanged: the one loop that runs for every path."""
+    at_source = at_destination = remembered = unchanged = 0
+    try:
+        for triple in triples:
+            _, base, source, destination = triple
+            tally.paths += 1
+            if not tally.paths % PROGRESS_EVERY:
+                emitter.emit(ScanProgressed(tally.paths, tally.changes))
+            # Equal stamps on both sides: whoever agreed on them agrees still. Nearly every path ends here.
+            if (
+                base is not None
+                and type(source) is Entry
+                and type(destination) is Entry
+                and source.stamp == base.source
+                and destination.stamp == base.destination
+                and base.live
+                and not base.racy
+                and not look_at_all
+                and source.kind is base.kind is destination.kind
+            ):
+                if base.kind is not Kind.DIRECTORY:
+                    unchanged += 1
+                continue
+            at_source += type(source) is Entry and source.kind is not Kind.DIRECTORY
+            at_destination += type(destination) is Entry and destination.kind is not Kind.DIRECTORY
+            remembered += base is not None and base.live and base.kind is not Kind.DIRECTORY
+            yield triple
+    finally:
+        tally.unchanged += unchanged
+        tally.remembered += remembered + unchanged
+        tally.seen[Side.SOURCE] += at_source + unchanged
+        tally.seen[Side.DESTINATION] += at_destination + unchanged
+
+
+class _Settler:
+    """Answers questions in worker threads and hands changes on in order."""
+
+    def __init__(self, settle: Settle) -> None:
+        self._settle = settle
+        self._waiting: Deque[Union[Changed, Future[Changed]]] = deque()
+        self._pool: Optional[ThreadPoolExecutor] = None
+
+    def __enter__(self) -> _Settler:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def later(self, item: Union[Changed, Future[Changed]]) -> Iterator[Changed]:
+        """Queue *item* and yield what is ready before it."""
+        if not self._waiting and not isinstance(item, Future):
+            yield item
+            return
+        self._waiting.append(item)
+        while self._waiting and (len(self._waiting) > LOOKAHEAD or _ready(self._waiting[0])):
+            yield _value(self._waiting.popleft())
+
+    def compare(self, views: Views, comparison: Comparison, comparator: FileComparator) -> Iterator[Changed]:
+        """Queue the change of one path, with its questions on their way to an answer."""
+        if not comparison.questions:
+            yield from self.later(_change(views, comparison))
+            return
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(max_workers=4, thread_name_prefix="syncengine-digest")
+        yield from self.later(self._pool.submit(self._settled, views, comparison, comparator))
+
+    def rest(self) -> Iterator[Changed]:
+        """Yield everything that still waits."""
+        while self._waiting:
+            yield _value(self._waiting.popleft())
+
+    def _settled(self, views: Views, comparison: Comparison, comparator: FileComparator) -> Change:
+        for final in (False, True):
+            # The first answers may open the cross-side question; the second comparison is the last.
+            views = self._answered(views, comparison.questions)
+            comparison = comparator(views.base, views.source, views.destination, settled=final)
+            if not comparison.questions:
+                break
+        return _change(views, comparison)
+
+    def _answered(self, views: Views, questions: Tuple[Question, ...]) -> Views:
+        for question in questions:
+            answer = self._settle(question)
+            if answer is None:
+                continue
+            entry = evolve(question.entry, stamp=question.entry.stamp.with_digest(answer))
+            views = views.with_entry(question.side, entry)
+        return views
+
+
+def _ready(item: Union[Changed, Future[Changed]]) -> bool:
+    return not isinstance(item, Future) or item.done()
+
+
+def _value(item: Union[Changed, Future[Changed]]) -> Changed:
+    return item.result() if isinstance(item, Future) else item
+
+
+def _change(views: Views, comparison: Comparison) -> Change:
+    return Change(views.path, views.base, views.source, views.destination, comparison)
+
+
+def settling(clients: Mapping[Side, StorageClientProtocol]) -> Settle:
+    """Return a function that answers questions by asking the side's client; None where it cannot be had."""
+
+    def settle(question: Question) -> Optional[str]:
+        stamp = evolve(question.entry.stamp, digests=())
+        try:
+            return digest(clients[question.side], question.entry.own_path, question.algorithm, expect=stamp)
+        except StorageError:
+            return None  # unreadable or changed meanwhile: the comparison stays unknown, which is never equal
+
+    return settle
+
+
+@frozen
+class Diff:
+    """The third stage: compares both snapshots with the state and with each other."""
+
+    comparator: Optional[FileComparator] = None
+    name: str = field(default="diff", init=False)
+
+    def __call__(self, job: Job) -> Job:
+        """Return *job* with its stream of changes."""
+        source = job.snapshots[Side.SOURCE]
+        if job.path_map:
+            source = Snapshot(source.location, mapped(iter(source), job.path_map, Side.SOURCE))
+        clients = job.clients
+        both_flat = not any(client.capabilities.real_directories for client in clients.values())
+        stream = changes(
+            self._rows(job),
+            source,
+            job.snapshots[Side.DESTINATION],
+            comparator=self.comparator or self._comparator(job),
+            joiner=Joiner(excludes=job.excludes, holds_both=both_flat),
+            settle=settling(clients),
+            tally=job.tally,
+            emitter=job.emitter,
+            look_at_all=job.settings.force or bool(job.settings.metadata),
+        )
+        return job.with_(changes=stream, snapshots={**job.snapshots, Side.SOURCE: source})
+
+    def _comparator(self, job: Job) -> FileComparator:
+        return FileComparator(
+            job.settings.compare, job.facts(Side.SOURCE), job.facts(Side.DESTINATION), job.settings.hash_by_download
+        )
+
+    def _rows(self, job: Job) -> Iterable[Base]:
+        if job.state is None:
+            return ()
+        rows: Iterable[Base] = job.state.rows(job.scope)
+        return rows
+
+
+def in_key_order(items: Iterable[Seen]) -> Iterable[Seen]:
+    """Return *items* sorted by position, for users who build a snapshot by hand."""
+    return sorted(items, key=lambda item: encoded(item.position))

@@ -1,0 +1,109 @@
+"""What is known of a sync so far: the value that travels through the stages."""
+
+from __future__ import annotations
+
+import threading
+from datetime import datetime
+from typing import Any, Callable, Dict, Iterable, Mapping, Optional, Tuple, Union
+
+from attrs import define, evolve, field, frozen
+
+from ..core.comparator import Change, SideFacts
+from ..core.entry import Side, Snapshot
+from ..core.merge import Views
+from ..core.path_map import PathMap
+from ..core.plan import Endpoint, Operation, Plan, Settings
+from ..core.report import Outcome, Report
+from ..events import Emitter
+from ..state.manager import SyncStateManager
+from ..storage.protocol import StorageClientProtocol
+from .filter import IgnoreFileManager
+
+
+@frozen
+class Limits:
+    """How hard a run may work; what is None is chosen by the route.
+
+    ``bandwidth`` is in bytes for each second, ``retries`` counts further tries after the first.
+    """
+
+    workers: Optional[int] = None
+    bandwidth: Optional[int] = None
+    requests_per_second: Optional[float] = None
+    retries: int = 3
+
+
+@define
+class Tally:
+    """What a diff counted while it streamed: the numbers behind guards and totals."""
+
+    paths: int = 0
+    unchanged: int = 0
+    excluded: int = 0
+    changes: int = 0
+    remembered: int = 0
+    """Live files of the state."""
+    seen: Dict[Side, int] = field(factory=lambda: dict.fromkeys(Side, 0))
+    """Visible files of each side."""
+
+
+Changed = Union[Change, Views]
+
+
+@frozen(eq=False)
+class Job:
+    """Everything that is known of one sync; each stage returns it with a little more.
+
+    ``changes`` is a stream that may be read once; ``tally`` fills while it is read.
+    """
+
+    settings: Settings
+    clients: Mapping[Side, StorageClientProtocol]
+    endpoints: Mapping[Side, Endpoint]
+    now: datetime
+    limits: Limits = field(factory=Limits)
+    path_map: PathMap = field(factory=PathMap)
+    emitter: Emitter = field(factory=Emitter)
+    cancel: threading.Event = field(factory=threading.Event)
+    state: Optional[SyncStateManager] = None
+    state_place: Optional[str] = None
+    """How the plan names the place of its state."""
+    filter: Optional[IgnoreFileManager] = None
+    snapshots: Mapping[Side, Snapshot] = field(factory=dict)
+    excludes: Optional[Callable[..., Optional[str]]] = None
+    changes: Iterable[Changed] = ()
+    tally: Tally = field(factory=Tally)
+    plan: Optional[Plan] = None
+    stale: Tuple[Tuple[Operation, Outcome], ...] = ()
+    """Operations that a preflight found stale, with the outcomes they already have."""
+    leftovers: Tuple[Tuple[Side, str], ...] = ()
+    """Temporary files of killed runs that the scan met."""
+    run_id: Optional[str] = None
+    recorder: Any = None
+    """Takes outcomes to the state while they come; None where nothing is recorded."""
+    report: Optional[Report] = None
+    trash: Optional[StorageClientProtocol] = None
+    recipe_digest: Optional[str] = None
+
+    def with_(self, **changes: Any) -> Job:
+        """Return this job with more known."""
+        return evolve(self, **changes)
+
+    def facts(self, side: Side) -> SideFacts:
+        """Return what a comparison must know of *side*."""
+        capabilities = self.clients[side].capabilities
+        return SideFacts(
+            true_mtime=capabilities.mtime_is_content_time,
+            mtime_granularity_ns=capabilities.mtime_granularity_ns,
+            cheap_reads=capabilities.cheap_reads,
+        )
+
+    @property
+    def observed_ns(self) -> int:
+        """When this job began to look, in nanoseconds since the epoch."""
+        return int(self.now.timestamp() * 1_000_000_000)
+
+    @property
+    def scope(self) -> Tuple[str, ...]:
+        """The prefixes this job is about, without those that lie in others; empty for everything."""
+        return self.settings.scope

@@ -1,0 +1,151 @@
+"""Preflight: is a saved plan still true? One look at everything it touches, before anything is written.
+
+It joins the plan with one fresh listing per side where many paths are touched, and looks at single paths where that is
+fewer requests. It saves a reviewer from a half-applied plan; the guarantee is the check right before each write.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from posixpath import commonpath
+from typing import Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Set, Tuple
+
+from attrs import field, frozen
+
+from ..core.entry import Entry, Kind, Problem, ProblemKind, Side, Stamp
+from ..core.paths import parent, shown
+from ..core.plan import Operation
+from ..core.report import Outcome, Status
+from ..errors import StalePlanError, StorageError
+from ..storage.protocol import StorageClientProtocol, expecting
+from .job import Job
+from .scan import problem_of
+
+SINGLE_LOOKS = 64
+"""Up to so many paths are looked at one by one; more are found in a listing."""
+
+Stale = Tuple[Operation, Outcome]
+Seen = Dict[str, Optional[Entry]]
+
+
+def stale_operations(operations: Sequence[Operation], clients: Mapping[Side, StorageClientProtocol]) -> Iterator[Stale]:
+    """Yield each operation whose expectations no longer hold, with the outcome that says why."""
+    seen = {side: _seen(clients[side], _places(operations, side)) for side in Side}
+    for operation in operations:
+        found = seen[operation.target].get(operation.path)
+        problem = _difference(operation, found, clients[operation.target])
+        if problem is None and operation.origin is not None and operation.expect_origin is not None:
+            side, path = operation.origin
+            problem = _origin_difference(operation, path, seen[side].get(path), clients[side])
+        if problem is not None:
+            yield operation, Outcome(operation, Status.STALE, problem, before=operation.expect_target)
+
+
+def _places(operations: Iterable[Operation], side: Side) -> Set[str]:
+    places = {operation.path for operation in operations if operation.target is side}
+    places.update(each.origin[1] for each in operations if each.origin is not None and each.origin[0] is side)
+    return places
+
+
+def _seen(client: StorageClientProtocol, places: Set[str]) -> Seen:
+    if len(places) <= SINGLE_LOOKS or client.capabilities.cheap_reads:
+        return _looked_at(client, sorted(places))
+    return _listed(client, places)
+
+
+def _looked_at(client: StorageClientProtocol, places: List[str]) -> Seen:
+    threads = max(1, min(client.capabilities.threads, 16))
+    if threads == 1:
+        return {path: client.stat(path) for path in places}
+    with ThreadPoolExecutor(threads) as pool:
+        return dict(zip(places, pool.map(client.stat, places)))
+
+
+def _listed(client: StorageClientProtocol, places: Set[str]) -> Seen:
+    """Find *places* in one listing of the folder that holds them all."""
+    found: Seen = dict.fromkeys(places)
+    prefix = commonpath([parent(path) for path in places])
+    if client.stat(prefix) is None:
+        return found
+    for item in client.list(prefix):
+        if isinstance(item, Problem):
+            if item.kind not in (ProblemKind.LEFTOVER, ProblemKind.UNSUPPORTED, ProblemKind.BAD_NAME):
+                # What the listing could not see is looked at directly, which raises where it cannot be seen.
+                found.update({path: client.stat(path) for path in places if path.startswith(item.path)})
+        elif item.path in places:
+            found[item.path] = item
+    return found
+
+
+def _difference(operation: Operation, found: Optional[Entry], client: StorageClientProtocol) -> Optional[Problem]:
+    if operation.kind is Kind.DIRECTORY and operation.expect_target is None:
+        is_file = found is not None and found.kind is not Kind.DIRECTORY
+        return _problem(operation, operation.path, operation.target, "a file appeared there") if is_file else None
+    granularity = client.capabilities.mtime_granularity_ns
+    failure = expecting(_expected(operation)).failure(found, granularity_ns=granularity)
+    return _problem(operation, operation.path, operation.target, failure) if failure is not None else None
+
+
+def _expected(operation: Operation) -> Optional[Stamp]:
+    return Stamp() if operation.kind_before is Kind.DIRECTORY else operation.expect_target
+
+
+def _origin_difference(
+    operation: Operation, path: str, found: Optional[Entry], client: StorageClientProtocol
+) -> Optional[Problem]:
+    assert operation.origin is not None
+    expected = operation.expect_origin
+    if operation.kind is Kind.DIRECTORY:
+        expected = Stamp()
+    failure = expecting(expected).failure(found, granularity_ns=client.capabilities.mtime_granularity_ns)
+    return _problem(operation, path, operation.origin[0], failure) if failure is not None else None
+
+
+def _problem(operation: Operation, path: str, side: Side, failure: str) -> Problem:
+    message = f"{shown(path)} at the {side.value}: {failure}"
+    return Problem(ProblemKind.CHANGED, operation.path, message, "preflight", side)
+
+
+@frozen
+class Preflight:
+    """A stage that comes before execute when a saved plan is applied."""
+
+    stop: bool = True
+    newer_rows: Sequence[str] = ()
+    name: str = field(default="preflight", init=False)
+
+    def __call__(self, job: Job) -> Job:
+        """Return *job* with its stale operations; raises StalePlanError where *stop* says so and there are any."""
+        plan = job.plan
+        assert plan is not None
+        stale = dict(self._by_state(plan.operations))
+        try:
+            found = stale_operations(plan.operations, job.clients)
+            stale.update({operation: outcome for operation, outcome in found if operation not in stale})
+        except StorageError as error:
+            problem = problem_of(error, stage="preflight")
+            raise StalePlanError(f"the plan cannot be checked, nothing was changed: {problem.message}") from error
+        if stale and self.stop:
+            raise StalePlanError(_refusal(tuple(stale.items())), tuple(stale.items()))
+        return job.with_(stale=tuple(stale.items()))
+
+    def _by_state(self, operations: Iterable[Operation]) -> Iterator[Stale]:
+        newer = set(self.newer_rows)
+        for operation in operations:
+            if operation.compared_as in newer:
+                message = f"{shown(operation.path)}: another run has synced this path since the plan was made"
+                problem = Problem(ProblemKind.CHANGED, operation.path, message, "preflight", operation.target)
+                yield operation, Outcome(operation, Status.STALE, problem, before=operation.expect_target)
+
+
+def _refusal(stale: Sequence[Stale]) -> str:
+    lines = [f"  - {outcome.problem.message}" for _, outcome in stale[:20] if outcome.problem is not None]
+    more = [f"  … and {len(stale) - 20:,} more"] if len(stale) > 20 else []
+    return "\n".join(
+        [
+            f"the plan is stale, nothing was changed: {len(stale):,} of its operations no longer fit:",
+            *lines,
+            *more,
+            'Plan again, or apply the rest with on_stale="skip" (--on-stale skip).',
+        ]
+    )
