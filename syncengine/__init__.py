@@ -108,6 +108,7 @@ views.register(
     plan_text="syncengine.render.text:plan_text",
     itemize="syncengine.render.text:itemize",
     explain_text="syncengine.render.text:explain_text",
+    stamp_text="syncengine.render.text:stamp_words",
     totals_text="syncengine.render.text:totals_text",
     report_text="syncengine.render.text:report_text",
     report_failures="syncengine.render.text:report_failures",

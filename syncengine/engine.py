@@ -62,7 +62,10 @@ def _remember(report: Report) -> Report:
 def _texts(value: Union[str, Iterable[str], None]) -> Tuple[str, ...]:
     if value is None:
         return ()
-    return (value,) if isinstance(value, str) else tuple(str(item) for item in value)
+    try:
+        return (value,) if isinstance(value, str) else tuple(str(item) for item in value)
+    except TypeError:
+        raise RecipeError(f"a text or a list of texts is expected, not {value!r}") from None
 
 
 def _mode(value: Union[str, SyncMode]) -> SyncMode:
@@ -100,7 +103,22 @@ def _path_map(value: Any) -> PathMap:
 def _guards(value: Union[Guards, Mapping[str, Any], None]) -> Guards:
     if isinstance(value, Guards):
         return value
-    return Guards(**dict(value or {}))
+    if value is not None and not isinstance(value, Mapping):
+        raise RecipeError(f"guards are given as Guards(...) or by their names, not as {value!r}")
+    given = dict(value or {})
+    _check_names(given, fields(Guards), "guard")
+    return Guards(**given)
+
+
+def _check_names(given: Mapping[str, Any], known: Any, what: str) -> None:
+    """Raise RecipeError for the first name that is none of *known* attributes, with the nearest one."""
+    names = [str(attribute.alias) for attribute in known if attribute.init]
+    for name in given:
+        if name not in names:
+            from difflib import get_close_matches
+
+            near = get_close_matches(name, names, n=1)
+            raise RecipeError(f"unknown {what} {name!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
 
 
 @define(eq=False, kw_only=True)
@@ -215,7 +233,7 @@ class SyncEngine:
     def scan(self, side: Union[Side, str]) -> Snapshot:
         """Return a stream of what one side holds, filters applied."""
         job = self.pipeline(self.job(), until="filter")
-        return job.snapshots[Side(side)]
+        return job.snapshots[choice(Side, side, "side")]
 
     def check(self, *, download: bool = False) -> CheckResult:
         """Compare the content of both sides; with *download* also where that means reading a remote side."""
@@ -273,7 +291,7 @@ class SyncEngine:
             emitter=Emitter(self._observer()),
             cancel=self.cancel,
             state=self._opened_state(),
-            state_place=None if self.state is None else str(self.state),
+            state_place=self._state_place(),
             filter=self._filter(now),
             trash=self._opened_trash(),
             recipe_digest=self.recipe_digest,
@@ -368,6 +386,13 @@ class SyncEngine:
                 single_writer=self.state_single_writer,
             )
         return self._state
+
+    def _state_place(self) -> Optional[str]:
+        """Return how the plan names the place of its state, without secrets; None where it has none."""
+        if self.state is None or str(self.state).lower() == "none":
+            return None
+        text = self.state if isinstance(self.state, str) else os.fsdecode(self.state)
+        return text if text == DEFAULT_STATE else locate(text).url
 
     def _opened_trash(self) -> Optional[StorageClientProtocol]:
         if self.trash is None:
@@ -487,13 +512,7 @@ def scan(spec: Any, *, options: Optional[Mapping[str, Any]] = None, profile: Opt
 
 
 def _engine(source: Any, destination: Any, arguments: Mapping[str, Any]) -> SyncEngine:
-    known = [str(attribute.alias) for attribute in fields(SyncEngine) if attribute.init]
-    for name in arguments:
-        if name not in known:
-            from difflib import get_close_matches
-
-            near = get_close_matches(name, known, n=1)
-            raise RecipeError(f"unknown argument {name!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
+    _check_names(arguments, fields(SyncEngine), "argument")
     return SyncEngine(source, destination, **arguments)
 
 
@@ -532,7 +551,7 @@ def apply(
         state=state,
         guards=guards,
         on_stale=choice(OnStale, on_stale, "on_stale"),
-        relocate={Side(side): spec for side, spec in (relocate or {}).items()},
+        relocate={choice(Side, side, "relocate"): spec for side, spec in (relocate or {}).items()},
         engine=engine,
         limits=limits,
     )

@@ -49,7 +49,14 @@ class _Unreadable(ValueError):
     """A value is not what its key takes."""
 
 
-_WORDS = {str: "a text", bool: "true or false", int: "a whole number", float: "a number", list: "a list", dict: "a table"}
+_WORDS = {
+    str: "a text",
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    list: "a list",
+    dict: "a table",
+}
 
 
 def _expected(words: str, value: Any) -> _Unreadable:

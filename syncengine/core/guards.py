@@ -62,7 +62,8 @@ class Limit:
         """Say whether *number* out of *of* files stays within the limit."""
         if self.count is not None:
             return number <= self.count
-        if self.fraction is None or of < self.floor:
+        # The floor is for sides that hold little, not for sides of which little is remembered.
+        if self.fraction is None or max(number, of) < self.floor:
             return True
         return number <= self.fraction * of
 

@@ -60,9 +60,9 @@ class SyncMode(str, Enum):
         if isinstance(text, cls):
             return text
         try:
-            return _MODE_NAMES[_plain(text)]
+            return _MODE_NAMES[_plain(str(text))]
         except KeyError:
-            raise unknown_choice("mode", text, [mode.value for mode in cls]) from None
+            raise unknown_choice("mode", str(text), [mode.value for mode in cls]) from None
 
 
 def _plain(text: str) -> str:
@@ -169,5 +169,5 @@ def choice(enum: Type[_Choice], text: Union[str, _Choice], name: str) -> _Choice
 def unknown_choice(name: str, text: str, valid: list[str]) -> RecipeError:
     """Return the error for a value that is none of *valid*, naming the nearest."""
     near = get_close_matches(str(text), valid, n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
+    hint = f"; did you mean {near[0]!r}?" if near else "."
     return RecipeError(f"{name} cannot be {text!r}{hint} Valid: {', '.join(valid)}.")

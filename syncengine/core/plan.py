@@ -85,7 +85,7 @@ class Operation:
     chosen_by: str = ""
     group: Optional[str] = None
     key: Optional[str] = None
-    """The path under which both sides are compared, where it is not ``path``."""
+    """The path under which both sides are compared, where it is not ``path`` or not how the origin is spelled."""
     mode: Optional[int] = None
     link: Optional[str] = None
 

@@ -205,9 +205,11 @@ def _retain(decision: Decision, change: Change, policy: Policy) -> bool:
         return True
     if policy.retain is not Retain.UNSYNCED:
         return policy.retain is Retain.ALL
-    if change.base is None or decision.retain:
-        # Forced replacement of what was found equal destroys nothing that is not also on the other side.
-        return decision.retain
+    if decision.retain or (change.comparison.weak and change.comparison.equality is Equality.EQUAL):
+        return True
+    if change.base is None:
+        # Forced replacement of what was proved equal destroys nothing that is not also on the other side.
+        return False
     # A weak agreement was never proved by content, and a dormant version was promised to be kept.
     return change.base.weak or not change.base.live
 

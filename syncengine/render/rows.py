@@ -15,7 +15,7 @@ from ..core.entry import Kind, Side, Stamp
 from ..core.guards import Blocker
 from ..core.modes import SyncMode
 from ..core.paths import TRASH_FOLDER, shown
-from ..core.plan import Action, Conflict, ConflictKind, Operation, Plan, Reason, Resolution, Totals
+from ..core.plan import Action, Conflict, ConflictKind, Operation, Plan, Reason, Resolution, Totals, in_order
 from .units import count_text, counted, size_text
 
 
@@ -65,9 +65,17 @@ def item_rows(plan: Plan) -> Iterator[Row]:
 
 def by_section(operations: Tuple[Operation, ...]) -> Dict[Section, List[Operation]]:
     """Return operations by the section they belong to, sections in order; made without making rows."""
-    found: Dict[Section, List[Operation]] = {section: [] for section in _OPERATION_SECTIONS}
+    # The hash of an enum member is computed in Python; its identity is not, and a plan may hold a million.
+    by_action: Dict[int, List[Operation]] = {id(action): [] for action in Action}
     for operation in operations:
+        by_action[id(operation.action)].append(operation)
+    found: Dict[Section, List[Operation]] = {section: [] for section in _OPERATION_SECTIONS}
+    for action, section in _SECTION_OF.items():
+        if action not in _MOVING:
+            found[section] += by_action[id(action)]
+    for operation in in_order(by_action[id(Action.MOVE)] + by_action[id(Action.COPY)]):
         found[section_of(operation)].append(operation)
+    found[Section.OVERWRITES] = list(in_order(found[Section.OVERWRITES]))
     return found
 
 

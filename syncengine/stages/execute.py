@@ -8,12 +8,13 @@ only what depends on it.
 from __future__ import annotations
 
 import random
+import signal
 import threading
 import time
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
-from typing import Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Set, Tuple
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Set, Tuple
 
 from attrs import define, evolve, field, frozen
 
@@ -24,7 +25,7 @@ from ..core.paths import shown
 from ..core.plan import Action, Operation, Plan
 from ..core.report import Outcome, Report, Status
 from ..core.schedule import Schedule, Unit, schedule
-from ..errors import GuardError, PreconditionFailed, StorageError, Unsupported
+from ..errors import GuardError, PreconditionFailed, StorageError, SyncError, Unsupported
 from ..events import ApplyFinished, ApplyStarted, BytesMoved, Emitter, OperationFinished
 from ..state.trash import run_id, trash_path
 from ..storage.protocol import (
@@ -93,7 +94,8 @@ class SyncOperations:
             attempts += 1
             try:
                 self._requests.take(1)
-                written = self._do(operation)
+                with _border(operation.path):
+                    written = self._do(operation)
                 problem, status = None, Status.DONE
             except PreconditionFailed as error:
                 status, problem = Status.STALE, _changed(operation, error)
@@ -146,9 +148,9 @@ class SyncOperations:
         kept = self.keep(operation)
         try:
             return evolve(write(operation), retained_at=kept)
-        except StorageError:
+        except (Exception, KeyboardInterrupt):
             # The old version still stands at its path, so the copy in the trash would be reported by nobody.
-            with suppress(StorageError):
+            with suppress(StorageError), _border(kept):
                 self._trash_of(operation.target).delete(kept, expect=ANYTHING)
             raise
 
@@ -287,6 +289,17 @@ class SyncOperations:
         transfer(trash, place, client, operation.path, expect_origin=None, expect_target=ABSENT, mtime_ns=mtime_ns)
         trash.delete(place, expect=ANYTHING)
 
+    def put_all_back(self, aside: Iterable[Tuple[Operation, str]]) -> Dict[str, str]:
+        """Bring back what was set aside; return by operation where a version still is that could not be."""
+        stranded: Dict[str, str] = {}
+        for operation, place in aside:
+            try:
+                with _border(place):
+                    self.put_back(operation, place)
+            except StorageError:
+                stranded[operation.id] = place
+        return stranded
+
     def discard(self, operation: Operation, place: str) -> None:
         """Delete a version that was only set aside until its path had been written."""
         self._trash_of(operation.target).delete(place, expect=ANYTHING)
@@ -304,6 +317,19 @@ class SyncOperations:
             if trash.stat(place) is None:
                 return place
             copy += 1
+
+
+@contextmanager
+def _border(path: str) -> Iterator[None]:
+    """Let nothing but our own errors pass: one file must not stop the others, whatever a client raises."""
+    try:
+        yield
+    except SyncError:
+        raise
+    except Exception as error:
+        from ..storage.translation import translated
+
+        raise translated(error, path) from error
 
 
 def _changed(operation: Operation, error: PreconditionFailed) -> Problem:
@@ -325,6 +351,8 @@ class Execution:
     workers: int = 1
     before_deleting: Callable[[], None] = field(default=lambda: None)
     interrupted: bool = False
+    interrupted_here: bool = False
+    """The interrupt came from the keyboard, not from the caller's token."""
     _failed_on: Set[Side] = field(factory=set, init=False)
     _undone: Set[str] = field(factory=set, init=False)
     _broken_groups: Set[str] = field(factory=set, init=False)
@@ -374,17 +402,18 @@ class Execution:
         return None
 
     def _one(self, operation: Operation) -> Outcome:
-        withheld = self._withheld(operation)
-        if withheld is not None:
-            return withheld
+        return self._withheld(operation) or self._performed(operation)
+
+    def _performed(self, operation: Operation) -> Outcome:
         try:
             return self.operations.perform(operation)
         except KeyboardInterrupt:
-            self._interrupt()
+            self.interrupt()
             return Outcome(operation, Status.CANCELLED)
 
-    def _interrupt(self) -> None:
-        self.interrupted = True
+    def interrupt(self) -> None:
+        """Let the running operations finish and begin no other."""
+        self.interrupted = self.interrupted_here = True
         self.operations.cancel.set()
 
     def _late(self, operation: Operation, waits_for: Sequence[Operation]) -> Outcome:
@@ -416,7 +445,7 @@ class Execution:
             try:
                 done, _ = wait(running, return_when=FIRST_COMPLETED)
             except KeyboardInterrupt:
-                self._interrupt()
+                self.interrupt()
                 continue
             for future in done:
                 del running[future]
@@ -437,8 +466,8 @@ class Execution:
             outcomes[operation.id] = outcome
         last = self._withheld(change) or (_held_back(change, _UNIT_FAILED) if failed else self._changed_kind(change))
         if last.status is not Status.DONE:
-            self._put_all_back(aside, removed)
-            outcomes = {name: _taken_back(outcome) for name, outcome in outcomes.items()}
+            stranded = self._put_all_back(aside, removed)
+            outcomes = {name: _taken_back(outcome, stranded.get(name)) for name, outcome in outcomes.items()}
         else:
             self._drop_unkept(aside)
         yield from outcomes.values()
@@ -449,11 +478,11 @@ class Execution:
         if withheld is not None:
             return withheld
         if operation.kind is Kind.DIRECTORY:
-            outcome = self.operations.perform(operation)
+            outcome = self._performed(operation)
             if outcome.status is Status.DONE:
                 removed.append(operation)
             return outcome
-        outcome = self.operations.perform(evolve(operation, retain=True))
+        outcome = self._performed(evolve(operation, retain=True))
         if outcome.status is not Status.DONE or outcome.retained_at is None:
             return evolve(outcome, operation=operation)
         aside.append((operation, outcome.retained_at))
@@ -466,41 +495,38 @@ class Execution:
             return self._file_became_directory(change)
         free = evolve(change, expect_target=None, retain=False)
         removal = evolve(change, action=Action.DELETE, kind=Kind.DIRECTORY, origin=None, retain=False)
-        emptied = self.operations.perform(removal)
+        emptied = self._performed(removal)
         if emptied.status is not Status.DONE:
             return evolve(emptied, operation=change)
-        outcome = self.operations.perform(free)
+        outcome = self._performed(free)
         if outcome.status is not Status.DONE and isinstance(client, SupportsDirectories):
-            with suppress(StorageError):
+            with suppress(StorageError), _border(change.path):
                 client.make_directory(change.path)
         return evolve(outcome, operation=change)
 
     def _file_became_directory(self, change: Operation) -> Outcome:
         removal = evolve(change, action=Action.DELETE, kind=Kind.FILE, retain=True)
-        gone = self.operations.perform(removal)
+        gone = self._performed(removal)
         if gone.status is not Status.DONE or gone.retained_at is None:
             return evolve(gone, operation=change)
-        outcome = self.operations.perform(evolve(change, expect_target=None, retain=False))
+        outcome = self._performed(evolve(change, expect_target=None, retain=False))
         aside = [(change, gone.retained_at)]
         if outcome.status is not Status.DONE:
-            self._put_all_back(aside, [])
-            return evolve(outcome, operation=change)
+            stranded = self._put_all_back(aside, [])
+            return evolve(outcome, operation=change, retained_at=stranded.get(change.id))
         self._drop_unkept(aside)
         return evolve(outcome, operation=change, retained_at=gone.retained_at if change.retain else None)
 
-    def _put_all_back(self, aside: Iterable[Tuple[Operation, str]], removed: Iterable[Operation]) -> None:
-        # Best effort: what cannot be put back is still in the trash, where the report of the failure leads.
+    def _put_all_back(self, aside: Iterable[Tuple[Operation, str]], removed: Iterable[Operation]) -> Dict[str, str]:
         for operation in reversed(list(removed)):
-            with suppress(StorageError):
+            with suppress(StorageError), _border(operation.path):
                 self.operations.make_directory(operation)
-        for operation, place in aside:
-            with suppress(StorageError):
-                self.operations.put_back(operation, place)
+        return self.operations.put_all_back(aside)
 
     def _drop_unkept(self, aside: Iterable[Tuple[Operation, str]]) -> None:
         for operation, place in aside:
             if not operation.retain:
-                with suppress(StorageError):
+                with suppress(StorageError), _border(place):
                     self.operations.discard(operation, place)
 
 
@@ -513,10 +539,16 @@ def _held_back(operation: Operation, why: str) -> Outcome:
     return Outcome(operation, Status.WITHHELD, problem)
 
 
-def _taken_back(outcome: Outcome) -> Outcome:
+def _taken_back(outcome: Outcome, stranded: Optional[str]) -> Outcome:
+    """Return the outcome of an operation that was undone; *stranded* is where its old version had to stay."""
     if outcome.status is not Status.DONE:
         return outcome
-    return _held_back(outcome.operation, _UNIT_FAILED)
+    if stranded is None:
+        return _held_back(outcome.operation, _UNIT_FAILED)
+    operation = outcome.operation
+    message = f"{shown(operation.path)} was set aside and could not be put back; it is kept in {shown(stranded)}"
+    problem = Problem(ProblemKind.INTERNAL, operation.path, message, "execute", operation.target)
+    return evolve(outcome, status=Status.FAILED, problem=problem, retained_at=stranded)
 
 
 def workers_for(clients: Mapping[Side, StorageClientProtocol], asked: Optional[int]) -> int:
@@ -570,11 +602,16 @@ class Execute:
         for outcome in outcomes.values():
             job.emitter.emit(OperationFinished(outcome))
         left = [operation for operation in plan.operations if operation.id not in outcomes]
-        for outcome in execution.run(left, failed=tuple(outcomes.values())):
-            outcomes[outcome.operation.id] = outcome
-            if recorder is not None:
-                recorder.take(outcome)
-        return tuple(outcomes[operation.id] for operation in plan.operations), execution.interrupted
+        cancelled_before = job.cancel.is_set()
+        with suppress(KeyboardInterrupt), _interrupting(execution.interrupt):
+            for outcome in execution.run(left, failed=tuple(outcomes.values())):
+                outcomes[outcome.operation.id] = outcome
+                if recorder is not None:
+                    recorder.take(outcome)
+        if not cancelled_before and execution.interrupted_here:
+            job.cancel.clear()  # the engine can be used again
+        ended = tuple(outcomes.get(each.id) or Outcome(each, Status.CANCELLED) for each in plan.operations)
+        return ended, execution.interrupted or len(outcomes) < len(ended)
 
     def _sweep(self, job: Job) -> None:
         """Delete temporary files that killed runs left behind; those of living runs stay."""
@@ -583,6 +620,31 @@ class Execute:
             if isinstance(client, SupportsSweep):
                 with suppress(StorageError):
                     client.sweep(path)
+
+
+@contextmanager
+def _interrupting(interrupt: Callable[[], None]) -> Iterator[None]:
+    """Turn the first Ctrl-C into a call of *interrupt*, so that no step is torn; the second one raises as ever.
+
+    Only the main thread can do that, and only where nobody else has taken the signal.
+    """
+    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler or not _is_main_thread():
+        yield
+        return
+
+    def first(*_: Any) -> None:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        interrupt()
+
+    signal.signal(signal.SIGINT, first)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _is_main_thread() -> bool:
+    return threading.current_thread() is threading.main_thread()
 
 
 def refuse_blocked(blockers: Sequence[Blocker]) -> None:

@@ -121,10 +121,10 @@ class Planner:
 
     def finish(self) -> None:
         """Decide the directories, and take back kind changes whose directory does not become empty."""
-        self._take_back_blocked_kind_changes()
         for side in Side:
             self._remove_directories(side)
             self._create_directories(side)
+        self._take_back_blocked_kind_changes()
 
     # ---------------------------------------------------------- out of bounds
 
@@ -261,8 +261,8 @@ class Planner:
 
     # ------------------------------------------------------------- operations
 
-    def _carry(self, change: Change, decision: Decision) -> None:
-        """Plan that the content of one side reaches the other."""
+    def _carry(self, change: Change, decision: Decision) -> bool:
+        """Plan that the content of one side reaches the other; False where the other cannot hold it."""
         target = decision.effect.target
         assert target is not None
         arriving, standing = change.entry(target.other), change.entry(target)
@@ -272,7 +272,7 @@ class Planner:
         if problem is not None or path is None:
             self.problems.append(problem or self._unmapped(change.path))
             self._survives(change.path, change)
-            return
+            return False
         self._keep_above(path, target)
         self.operations.append(
             Operation(
@@ -289,11 +289,12 @@ class Planner:
                 reason=self._reason(change, decision),
                 chosen_by=f"rule:{decision.row}",
                 group=self._group(change.path, target),
-                key=change.path if path != change.path else None,
+                key=change.path if (path, arriving.own_path) != (change.path, change.path) else None,
                 mode=self._mode(arriving, target),
                 link=arriving.link,
             )
         )
+        return True
 
     def _delete(self, change: Change, decision: Decision) -> None:
         target = decision.effect.target
@@ -458,8 +459,11 @@ class Planner:
 
     def _replace_directory(self, alone: Change, decision: Decision, target: Side) -> None:
         """Replace the target's directory by a file, once everything below it is gone."""
+        if not self._carry(alone, decision):
+            self._frozen.append(alone.path)
+            self._keep_above(alone.path, target)
+            return
         self._clashes[alone.path] = target
-        self._carry(alone, decision)
         if not self.traits[target].capabilities.real_directories:
             return
         created = self.operations[-1]
@@ -512,6 +516,8 @@ class Planner:
             return
         decision = reconcile(change, evolve(self.policy, force=False))
         target = decision.effect.target
+        if self.path_map and (target is None or self._group(change.path, target) is None):
+            return  # under a mapping directories are implied by their files, but for one that a file replaces
         if target is None or decision.effect is Effect.CONFLICT:
             self._record_directory(change, decision)
             return

@@ -40,23 +40,23 @@ class RemoteFile(Protocol):
 
 
 class RemotePlace(Protocol):
-    """Where the state of one pair lives at a URL.
-
-    ``conditional`` says that the storage itself can create-if-absent and replace-if-unchanged; ``shown`` is the
-    redacted URL.
-    """
+    """Where the state of one pair lives at a URL."""
 
     @property
-    def conditional(self) -> bool: ...
+    def conditional(self) -> bool:
+        """Whether the storage itself can create-if-absent and replace-if-unchanged."""
 
     @property
-    def shown(self) -> str: ...
+    def shown(self) -> str:
+        """The redacted URL."""
 
     @property
-    def database(self) -> RemoteFile: ...
+    def database(self) -> RemoteFile:
+        """The database; this machine works on a copy of it."""
 
     @property
-    def lock(self) -> RemoteFile: ...
+    def lock(self) -> RemoteFile:
+        """The lock object."""
 
 
 class WorkingCopy:

@@ -139,16 +139,16 @@ class Driver:
         return [(self._name_below(directory, info["name"]), info) for info in found]
 
     def _name_below(self, directory: str, name: str) -> str:
+        """Return *name* relative to *directory*: empty for itself, a slash for what is called ``directory/``."""
         if "://" in name:
             name = self.filesystem._strip_protocol(name)  # noqa: SLF001 - part of what fsspec asks of every class
         above = directory.strip("/")
-        below = name[1:] if name.startswith("/") and directory.startswith(("/", "")) and not above else name
         if not above:
-            return below
-        bare, lead = name.lstrip("/"), above + "/"
-        if bare.startswith(lead):
-            return bare[len(lead) :]
-        return "" if bare == above else name
+            return name[1:] if name.startswith("/") else name
+        bare, inside = name.lstrip("/"), above + "/"
+        if bare in (above, inside):
+            return bare[len(above) :]
+        return bare[len(inside) :] if bare.startswith(inside) else name
 
     # Looking
 
@@ -859,7 +859,9 @@ class ArchiveDriver(Driver):
         self.filesystem._get_dirs()  # noqa: SLF001 - ls() walks all members for every directory
         links = self._links()
         members = self.filesystem.dir_cache.items()
-        return [{**info, "name": name, **links.get(name, {})} for name, info in members]
+        # Directories that fsspec inferred have nothing but these; the members below them imply them here too.
+        inferred = {"name", "size", "type"}
+        return [{**info, "name": name, **links.get(name, {})} for name, info in members if set(info) != inferred]
 
     def _links(self) -> Dict[str, Info]:
         archive = getattr(self.filesystem, "tar", None)

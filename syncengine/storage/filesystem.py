@@ -138,7 +138,7 @@ class FsspecStorageClient:
         inside = f"{key}/" if key else ""
         plain = name.rstrip("/") if info.get("type") == "directory" or name.endswith("/") else name
         if not plain:
-            return self._marker(inside, name, info)
+            return self._own(key, name, info)
         reason = refusal(plain)
         path = inside + plain
         if reason is not None:
@@ -156,16 +156,16 @@ class FsspecStorageClient:
             info = {**info, "type": "directory"}
         return entry_from_info(self._driver.family, info, path)
 
-    def _marker(self, inside: str, name: str, info: Info) -> Optional[Listed]:
-        """Judge an entry for the listed directory itself: a marker is nothing, unless it holds data."""
-        if not inside or not self._driver.family.object_store or not name.endswith("/"):
-            return None if not (inside and info.get("size") and info.get("type") == "file") else self._odd(inside)
-        return self._odd(inside)
-
-    @staticmethod
-    def _odd(inside: str) -> Problem:
-        message = f"{shown(inside)}: a name with an empty last part, which no file can have"
-        return Problem(ProblemKind.BAD_NAME, inside, message, extent=Extent.NOTHING)
+    def _own(self, key: str, name: str, info: Info) -> Optional[Problem]:
+        """Judge what a listing shows as the listed directory itself; an empty marker means nothing."""
+        is_file = info.get("type") == "file"
+        if not name and is_file:
+            raise PreconditionFailed(f"{shown(key)}: it is a file, not a directory", path=key)
+        if not name or (is_file and not info.get("size")) or not self._driver.family.object_store:
+            return None
+        path = f"{key}/"
+        message = f"{shown(path)}: a name with an empty last part, which no file can have"
+        return Problem(ProblemKind.BAD_NAME, path, message, extent=Extent.NOTHING)
 
     @staticmethod
     def _leftover(path: str, name: str, info: Info) -> Optional[Problem]:

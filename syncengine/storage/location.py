@@ -140,11 +140,10 @@ class Location:
             raise RecipeError(f"{self.url}: the root of a storage is not a file")
         if self.protocol == "file":
             return _local(above or "/"), name
-        url = self.url.rpartition("/")[0] if "::" not in self.url else _chain_above(self.url)
         root = self.root.rpartition("/")[0]
         opening = _Opening(self._opening.make, above)
         identity = _hashed(self.storage, root)
-        return evolve(self, url=url or self.url, root=root, identity=identity, opening=opening), name
+        return evolve(self, url=_url_above(self.url), root=root, identity=identity, opening=opening), name
 
 
 def locate(spec: Any, *, options: Optional[Mapping[str, Any]] = None, profile: Optional[str] = None) -> Location:
@@ -347,8 +346,7 @@ def _link(protocol: str, part: str, options: Dict[str, Any]) -> _Link:
             f"{protocol}:: keeps copies that go stale, so nothing can be synced through it; leave it out of the URL"
         )
     filesystem_class = _class_of(protocol)
-    if protocol in ("http", "https"):
-        _refuse_signed(part)
+    _refuse_signed(part)
     from fsspec.config import apply_config  # type: ignore[import-untyped]
 
     from_url = filesystem_class._get_kwargs_from_urls(part)  # noqa: SLF001 - what fsspec asks of every class
@@ -365,8 +363,8 @@ def _refuse_signed(part: str) -> None:
     query = part.partition("?")[2]
     if query and SECRET_PARAMETER.search("?" + query):
         raise RecipeError(
-            f"{redacted(part.partition('?')[0])}: a signed URL cannot be a root: whoever sees it may use it, and it "
-            "expires; give the plain URL, and credentials as options"
+            f"{_without_user_information(part.partition('?')[0])}: a signed URL cannot be a root: whoever sees it may "
+            "use it, and it expires; give the plain URL, and credentials as options"
         )
 
 
@@ -466,7 +464,7 @@ def _without_user_information(url: str) -> str:
 
 def _shown_url(link: _Link) -> str:
     url = link.url if link.canonical in _CONTAINER_BEFORE_AT else _without_user_information(link.url)
-    if link.canonical in _QUERY_IS_PART_OF_URL or SECRET_PARAMETER.search(url.partition("?")[2] and "?" + url):
+    if link.canonical in _QUERY_IS_PART_OF_URL:
         url = url.partition("?")[0].partition("#")[0]
     scheme, _, rest = url.partition("://")
     if link.canonical == "file":
@@ -474,10 +472,10 @@ def _shown_url(link: _Link) -> str:
     return f"{scheme.lower()}://{rest.rstrip('/')}"
 
 
-def _chain_above(url: str) -> str:
-    first, _, rest = url.partition("::")
+def _url_above(url: str) -> str:
+    first, chained, rest = url.partition("::")
     scheme, _, path = first.partition("://")
-    return f"{scheme}://{path.rpartition('/')[0]}::{rest}"
+    return f"{scheme}://{path.rpartition('/')[0]}{chained}{rest}"
 
 
 def _secrets(links: List[_Link], options: Mapping[str, Any]) -> Tuple[str, ...]:

@@ -74,7 +74,7 @@ _BY_STATUS: Dict[int, _Kind] = {
 }
 
 _BY_ERRNO: Dict[int, _Kind] = {
-    **dict.fromkeys((errno.ENOENT, errno.ESTALE), NotFound),
+    errno.ENOENT: NotFound,
     **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), AccessDenied),
     **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), NoSpace),
     **dict.fromkeys((errno.EEXIST, errno.ENOTEMPTY, errno.EISDIR, errno.ENOTDIR), PreconditionFailed),

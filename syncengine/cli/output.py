@@ -1,0 +1,218 @@
+"""What the commands say and ask: results to standard output, everything else to standard error."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Iterable, Iterator, Mapping, Optional, TextIO, Union
+
+import click
+from attrs import define
+
+from ..errors import StorageError
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+    from ..core.plan import Plan
+    from ..core.report import Report
+
+MOST_YES = 20
+"""Up to so many deletions a yes is enough; more ask for their number."""
+
+
+@define
+class Output:
+    """How this process speaks: ``verbosity`` is -1 for quiet and 1 for tracebacks and log lines.
+
+    The library's own messages never hold secrets; what comes from elsewhere goes through the same redaction.
+    """
+
+    verbosity: int = 0
+    no_color: bool = False
+    no_input: bool = False
+
+    # ------------------------------------------------------------------ speaking
+
+    def result(self, text: str) -> None:
+        """Write what was asked for to standard output, with a line end."""
+        try:
+            sys.stdout.write(text if text.endswith("\n") else text + "\n")
+            sys.stdout.flush()
+        except BrokenPipeError:
+            _discard_output()
+
+    def document(self, value: Any) -> None:
+        """Write one JSON document to standard output."""
+        self.result(json.dumps(value, indent=1))
+
+    def say(self, text: str) -> None:
+        """Write a message to standard error, unless quiet is wanted."""
+        if self.verbosity >= 0:
+            click.echo(text, err=True, color=False)
+
+    def error(self, message: str) -> None:
+        """Write an error to standard error, also where quiet is wanted."""
+        click.echo(f"error: {message}", err=True, color=False)
+
+    def failure(self, error: BaseException) -> None:
+        """Write an error of the library: its message, and how it came about where that is wanted."""
+        self._trace(error)
+        self.error(str(error))
+
+    def defect(self, error: BaseException) -> None:
+        """Write an error that nobody expected."""
+        self._trace(error)
+        hint = "" if self.verbosity > 0 else " (-v shows where it happened)"
+        self.error(_redacted(f"unexpected error: {type(error).__name__}: {error}, please report{hint}"))
+
+    def _trace(self, error: BaseException) -> None:
+        if self.verbosity > 0:
+            import traceback
+
+            lines = traceback.format_exception(type(error), error, error.__traceback__)
+            click.echo(_redacted("".join(lines)), err=True, color=False)
+
+    def set_verbosity(self, verbosity: int) -> None:
+        """Speak more or less from now on; the library's log lines are shown where more is wanted."""
+        self.verbosity = verbosity
+        if verbosity > 0:
+            import logging
+
+            logging.basicConfig(format="%(name)s: %(message)s", stream=sys.stderr)
+            logging.getLogger("syncengine").setLevel(logging.DEBUG)
+
+    # ------------------------------------------------------------------- showing
+
+    def colored(self, stream: TextIO, environment: Optional[Mapping[str, str]] = None) -> bool:
+        """Say whether *stream* takes colours."""
+        variables = os.environ if environment is None else environment
+        if self.no_color or variables.get("NO_COLOR"):
+            return False
+        if variables.get("FORCE_COLOR"):
+            return True
+        return variables.get("TERM") != "dumb" and stream.isatty()
+
+    def plan(self, plan: Plan, *, to: Optional[TextIO] = None) -> None:
+        """Show a plan to people: in colour where the stream takes it."""
+        stream = sys.stdout if to is None else to
+        if plan.operations and self.colored(stream):
+            self._in_color(plan, stream)
+        elif stream is sys.stdout:
+            self.result(str(plan))
+        else:
+            click.echo(str(plan), file=stream, color=False)
+
+    def _in_color(self, plan: Plan, stream: TextIO) -> None:
+        from rich.console import Console
+
+        Console(file=stream, force_terminal=True, highlight=False).print(plan)
+
+    def save_page(self, place: str, title: str, fragment: str) -> None:
+        """Write an HTML page; raises StorageError where it cannot be written."""
+        from html import escape
+
+        page = f'<!doctype html>\n<meta charset="utf-8">\n<title>{escape(title)}</title>\n{fragment}\n'
+        try:
+            with open(place, "w", encoding="utf-8", errors="backslashreplace") as file:
+                file.write(page)
+        except OSError as error:
+            message = f"{click.format_filename(place)} cannot be written: {error.strerror}"
+            raise StorageError(message, path=place) from error
+
+    def report(self, report: Report, saved: Optional[str]) -> None:
+        """Show what a run did, and how to go on where something is left."""
+        self.result(str(report))
+        self.after(report, saved)
+
+    def after(self, report: Report, saved: Optional[str]) -> None:
+        """Say where the report is, and how to do what is left."""
+        left = bool(report.undone)
+        if saved is not None:
+            retry = f"; to do what is left: syncengine apply --resume {quoted(saved)}" if left else ""
+            self.say(f"report saved to {click.format_filename(saved)}{retry}")
+        elif left:
+            self.say("the report was not saved (--report FILE does that); the same command again plans what is left")
+
+    # -------------------------------------------------------------------- asking
+
+    @property
+    def can_ask(self) -> bool:
+        """Whether somebody sits at a terminal."""
+        return not self.no_input and sys.stdin.isatty() and sys.stderr.isatty()
+
+    def confirm(self, question: str, *, number: int = 0) -> bool:
+        """Ask for a yes; for more than MOST_YES deletions ask for their *number*."""
+        is_many = number > MOST_YES
+        hint = f"type {number} to go on" if is_many else "y/N"
+        answer = self._answer(f"{question} [{hint}] ")
+        if is_many:
+            return answer.replace(",", "") == str(number)
+        return answer.casefold() in ("y", "yes")
+
+    def _answer(self, question: str) -> str:
+        # Not input(): it writes to standard output, which belongs to the result.
+        sys.stderr.write(question)
+        sys.stderr.flush()
+        return sys.stdin.readline().strip()
+
+
+def quoted(place: str) -> str:
+    """Return *place* as a shell takes it."""
+    from shlex import quote
+
+    return quote(click.format_filename(place))
+
+
+def _redacted(text: str) -> str:
+    """Return *text* without any value of fsspec's configuration; foreign messages may quote one."""
+    from ..storage.translation import redacted, texts_in
+
+    config = sys.modules.get("fsspec.config")
+    return redacted(text, texts_in(config.conf) if config is not None else ())
+
+
+def _discard_output() -> None:
+    """Send what is still written to standard output nowhere: its reader has gone, and the run goes on."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
+
+
+@contextmanager
+def stopping(cancel: threading.Event, output: Output) -> Iterator[None]:
+    """Turn the first interrupt into a request to finish what is going on; the second one stops at once.
+
+    An interrupt raised in the middle of a commit would lose the report; *cancel* is looked at between two steps.
+    """
+
+    def stop(number: int, frame: Optional[FrameType]) -> None:
+        if cancel.is_set():
+            raise KeyboardInterrupt
+        cancel.set()
+        output.say("stopping: what is going on is finished first; interrupt again to stop at once")
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {name: signal.signal(name, stop) for name in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for name, handler in before.items():
+            signal.signal(name, handler)
+
+
+def join_documents(documents: Mapping[str, Union[str, None]]) -> str:
+    """Return one JSON object of documents that are JSON already; None becomes null."""
+    members = (f'"{name}": {"null" if text is None else text.strip()}' for name, text in documents.items())
+    return "{" + ",\n".join(members) + "}"
+
+
+def lines(items: Iterable[str]) -> str:
+    """Return *items* as lines."""
+    return "\n".join(items)
