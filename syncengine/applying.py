@@ -55,8 +55,7 @@ class Application:
                 return done
             return self._performed(clients, state)
         finally:
-            if self.engine is None:
-                self._close(state)
+            self._close(state)
 
     def _hold_guards(self) -> None:
         if self.guards is not None:
@@ -74,7 +73,7 @@ class Application:
             emitter=Emitter(self._observer()),
             state=state,
             plan=plan,
-            trash=None if plan.settings.trash is None else locate(plan.settings.trash).open(),
+            trash=self._trash(),
             leftovers=getattr(plan.live_clients, "leftovers", ()),
             **({} if "cancel" not in self.limits else {"cancel": self.limits["cancel"]}),
         )
@@ -107,6 +106,17 @@ class Application:
                 f"Give the same options or profile, or relocate={{'{side.value}': ...}} to apply it elsewhere."
             )
         opened = location.open(symlinks=self.plan.settings.symlinks)
+        self._opened.append(opened)
+        return opened
+
+    def _trash(self) -> Optional[StorageClientProtocol]:
+        place = self.plan.settings.trash
+        if place is None:
+            return None
+        live: Optional[StorageClientProtocol] = getattr(self.plan.live_clients, "trash", None)
+        if live is not None:
+            return live
+        opened = locate(place).open()
         self._opened.append(opened)
         return opened
 

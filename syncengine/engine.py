@@ -201,14 +201,18 @@ class SyncEngine:
 
     def close(self) -> None:
         """Let go of the state and of the connections this engine opened."""
-        if self._state is not None:
-            self._state.close()
-            self._state = None
+        self.close_state()
         for side, client in self._clients.items():
             if client is not getattr(self, side.value) and isinstance(client, SupportsClose):
                 with suppress(StorageError):
                     client.close()
         self._clients.clear()
+
+    def close_state(self) -> None:
+        """Let go of the state alone; the connections stay for the plan that was made with them."""
+        if self._state is not None:
+            self._state.close()
+            self._state = None
 
     # ----------------------------------------------------------------- methods
 
@@ -220,11 +224,18 @@ class SyncEngine:
         job = self.pipeline(self.job(), until="plan")
         assert job.plan is not None
         self._leftovers = job.leftovers
-        return evolve(job.plan, live_clients=Live(dict(self._clients), self._leftovers))
+        return evolve(job.plan, live_clients=Live(dict(self._clients), self._leftovers, job.trash))
 
     def apply(self, plan: Plan, *, on_stale: Union[OnStale, str] = OnStale.SKIP) -> Report:
         """Perform *plan* and return what happened; raises GuardError before anything is changed."""
-        return apply(plan, engine=self, on_stale=on_stale)
+        return apply(
+            plan,
+            engine=self,
+            on_stale=on_stale,
+            observer=self.observer,
+            progress=self.progress,
+            cancel=self.cancel,
+        )
 
     def sync(self) -> Report:
         """Plan and apply in one go; operations that became stale meanwhile are reported and left alone."""
@@ -333,6 +344,13 @@ class SyncEngine:
     def _locate(self) -> None:
         if self._clients:
             return
+        try:
+            self._open_both()
+        except BaseException:
+            self._clients.clear()  # so that another try begins anew
+            raise
+
+    def _open_both(self) -> None:
         for side in Side:
             options = self.source_options if side is Side.SOURCE else self.destination_options
             profile = self.source_profile if side is Side.SOURCE else self.destination_profile
@@ -357,6 +375,8 @@ class SyncEngine:
             self._locations[side], name = self._locations[side].parent_and_name()
             self._clients[side] = self._locations[side].open(symlinks=self.symlinks)
             self._scope = (name,)
+            if self._locations[Side.SOURCE].identity == self._locations[Side.DESTINATION].identity:
+                raise RecipeError(f"the source file lies in the destination {self._locations[side]} already")
 
     def _root(self, side: Side) -> Optional[Entry]:
         try:
@@ -378,13 +398,14 @@ class SyncEngine:
     def _opened_state(self) -> Optional[SyncStateManager]:
         if self.state is None or str(self.state).lower() == "none":
             return None
-        if self._state is None:
-            self._state = open_state(
-                self.state,
-                {side: self._endpoint(side) for side in Side},
-                self._clients,
-                single_writer=self.state_single_writer,
-            )
+        # Every run looks anew: another run, of this engine's own plans too, may have written since.
+        self.close_state()
+        self._state = open_state(
+            self.state,
+            {side: self._endpoint(side) for side in Side},
+            self._clients,
+            single_writer=self.state_single_writer,
+        )
         return self._state
 
     def _state_place(self) -> Optional[str]:
@@ -431,6 +452,7 @@ class Live:
 
     clients: Mapping[Side, StorageClientProtocol]
     leftovers: Tuple[Tuple[Side, str], ...] = ()
+    trash: Optional[StorageClientProtocol] = None
 
 
 def open_state(
@@ -478,7 +500,11 @@ def plan(source: Any, destination: Any, **arguments: Any) -> Plan:
     The arguments are those of :class:`SyncEngine`. Raises ScanError where a root is missing, RecipeError for bad
     arguments.
     """
-    return _engine(source, destination, arguments).plan()
+    engine = _engine(source, destination, arguments)
+    try:
+        return engine.plan()
+    finally:
+        engine.close_state()
 
 
 def sync(source: Any, destination: Any, **arguments: Any) -> Report:

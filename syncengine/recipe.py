@@ -30,6 +30,7 @@ FORMAT = "syncengine.recipe/1"
 SCHEMA_DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 _ONE_RUN = ("initial", "allow_emptied", "allow_mass_delete")
+_NO_DEFAULTS = ("format", "source", "destination", "description", *_ONE_RUN)
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _PASSWORD = re.compile(r"://[^/@:]*:(?P<password>[^/@]+)@")
 _SECRET = re.compile(
@@ -323,9 +324,14 @@ class Recipe:
         return tuple(sorted({name for text in texts for name in _VARIABLE.findall(text)}))
 
     @property
+    def said(self) -> Dict[str, Any]:
+        """What the recipe says, key by key, in values of JSON; variables are named and not filled in."""
+        return {name: _plain(value) for name, value in _said(self)}
+
+    @property
     def digest(self) -> str:
         """A SHA-256 over what the recipe says, ``sha256:…``; equal wherever the same recipe lies."""
-        said = {name: _plain(value) for name, value in _said(self) if name != "description"}
+        said = {name: value for name, value in self.said.items() if name != "description"}
         text = json.dumps(said, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
         return "sha256:" + hashlib.sha256(text.encode("ascii")).hexdigest()
 
@@ -422,6 +428,25 @@ def load(path: Union[str, os.PathLike[str]], *, environment: Optional[Mapping[st
     if issues or recipe is None:
         raise RecipeError(f"{shown(str(file))} is not a valid recipe", issues)
     return evolve(recipe, folder=str(file.resolve().parent))
+
+
+def load_defaults(path: Union[str, os.PathLike[str]]) -> Dict[str, Any]:
+    """Return the arguments in a file of defaults: the keys of a recipe without its places.
+
+    Raises RecipeError like ``load``.
+    """
+    file = Path(path)
+    document = _document(file)
+    issues = [f"{name}: is not a default; it belongs to one sync" for name in _NO_DEFAULTS if name in document]
+    rest = {name: value for name, value in document.items() if name not in _NO_DEFAULTS}
+    recipe, found = _structured({"format": FORMAT, "source": ".", "destination": ".", **rest})
+    if issues or recipe is None:
+        raise RecipeError(
+            f"{shown(str(file))} does not hold valid defaults",
+            [f"{shown(str(file))}: {issue}" for issue in (*issues, *found)],
+        )
+    arguments = evolve(recipe, folder=str(file.resolve().parent)).to_arguments()
+    return {name: value for name, value in arguments.items() if name not in _NO_DEFAULTS}
 
 
 def _document(file: Path) -> Dict[str, Any]:

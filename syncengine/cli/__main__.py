@@ -79,7 +79,7 @@ def _exit_code(output: Output, run: Any) -> int:
 @click.command(
     cls=Commands,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="`syncengine COMMAND --help` shows examples. Credentials come from fsspec's configuration, never from flags.",
+    epilog="`syncengine COMMAND --help` shows examples. Credentials come from fsspec's configuration, not from flags.",
 )
 @click.version_option(__version__, prog_name="syncengine")
 def commands() -> None:

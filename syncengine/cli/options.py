@@ -9,7 +9,20 @@ from __future__ import annotations
 import os
 import sys
 from inspect import cleandoc
-from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple, Type, TypeVar
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Callable,
+    Dict,
+    FrozenSet,
+    Iterator,
+    List,
+    Optional,
+    Sequence,
+    Tuple,
+    Type,
+    TypeVar,
+)
 
 import click
 from attrs import evolve, field, frozen
@@ -52,7 +65,13 @@ _GUARDS = (
 # ------------------------------------------------------------------------------------------------------ kinds of values
 
 
-class Named(click.ParamType):
+if TYPE_CHECKING:
+    _Kind = click.ParamType[Any]
+else:
+    _Kind = click.ParamType  # not generic at run time in every version
+
+
+class Named(_Kind):
     """A member of a closed set, by every name the library takes."""
 
     def __init__(self, enum: Type[Any], name: str) -> None:
@@ -73,7 +92,7 @@ class Named(click.ParamType):
         return [CompletionItem(member.value) for member in self.enum if member.value.startswith(incomplete)]
 
 
-class Pair(click.ParamType):
+class Pair(_Kind):
     """Two texts around an equals sign."""
 
     name = "pair"
@@ -134,7 +153,9 @@ filter_options = together(
     _option("--max-size", metavar="SIZE", help="Larger files take no part."),
     _option("--newer-than", metavar="AGE", help="Only files changed since: 7d, 12h, or a time with a zone."),
     _option("--older-than", metavar="AGE", help="Only files unchanged since."),
-    _one_run("--files-from", metavar="FILE", help="Only the paths in this file, one on each line; - is standard input."),
+    _one_run(
+        "--files-from", metavar="FILE", help="Only the paths in this file, one on each line; - is standard input."
+    ),
     _one_run("--scope", multiple=True, metavar="FOLDER", help="Only these folders: a partial sync (repeatable)."),
 )
 
@@ -208,7 +229,9 @@ sync_options = together(
     progress_option,
 )
 
-look_options = together(decision_options, filter_options, compare_options, place_options, limit_options, progress_option)
+look_options = together(
+    decision_options, filter_options, compare_options, place_options, limit_options, progress_option
+)
 
 places_argument = click.argument("places", nargs=-1, metavar="SRC DST | RECIPE")
 
@@ -231,27 +254,42 @@ def _set(name: str) -> Callable[[click.Context, click.Parameter, bool], None]:
     return apply
 
 
-_habits = together(
-    _option("--no-color", is_flag=True, expose_value=False, callback=_set("no_color"), help="Never use colours."),
-    _option("--no-input", is_flag=True, expose_value=False, callback=_set("no_input"), help="Never ask."),
-    _one_run("-q", "--quiet", is_flag=True, expose_value=False, callback=_quieter, help="Only results and errors."),
-    _one_run("-v", "--verbose", count=True, expose_value=False, callback=_louder, help="Log lines and tracebacks."),
-)
+def _habits() -> List[click.Parameter]:
+    """Return the options of every command; they come last in its help."""
+    flag: Dict[str, Any] = {"is_flag": True, "expose_value": False}
+    here: Dict[str, Any] = {"allow_from_autoenv": False, "expose_value": False}
+    return [
+        click.Option(["--no-color"], callback=_set("no_color"), help="Never use colours.", **_named(flag, "NO_COLOR")),
+        click.Option(["--no-input"], callback=_set("no_input"), help="Never ask.", **_named(flag, "NO_INPUT")),
+        click.Option(["-q", "--quiet"], is_flag=True, callback=_quieter, help="Only results and errors.", **here),
+        click.Option(["-v", "--verbose"], count=True, callback=_louder, help="Log lines and tracebacks.", **here),
+    ]
 
 
-def command(name: str, *examples: str, group: Optional[click.Group] = None) -> Callable[[Any], click.Command]:
-    """Return a decorator that makes a command whose help starts with *examples* and which takes the common options."""
+def _named(attributes: Dict[str, Any], variable: str) -> Dict[str, Any]:
+    return {**attributes, "envvar": f"{ENVIRONMENT}_{variable}"}
+
+
+def subcommand(
+    name: str, *examples: str, group: Optional[click.Group] = None, environment: bool = True
+) -> Callable[[Any], click.Command]:
+    """Return a decorator that makes a command whose help starts with *examples* and which takes the common options.
+
+    With *environment* ``SYNCENGINE_<NAME>`` speaks for the options that allow it.
+    """
 
     def decorate(function: Any) -> click.Command:
         said = cleandoc(function.__doc__)
         lines = "\n".join(f"  {example}" for example in examples)
-        make = click.command if group is None else group.command
-        made: click.Command = make(
+        made = click.command(
             name,
             help=f"\b\n{lines}\n\n{said}",
             short_help=said.partition("\n")[0],
-            context_settings={"auto_envvar_prefix": ENVIRONMENT},
-        )(click.pass_obj(_habits(function)))
+            context_settings={"auto_envvar_prefix": ENVIRONMENT if environment else None},
+        )(click.pass_obj(function))
+        made.params += _habits()
+        if group is not None:
+            group.add_command(made)
         return made
 
     return decorate
@@ -311,7 +349,9 @@ def _pair(places: Sequence[str]) -> Dict[str, Any]:
 def _recipe_arguments(context: click.Context, name: str) -> Dict[str, Any]:
     is_file = name.endswith((".toml", ".json"))
     if not is_file and (os.sep in name or "://" in name or os.path.exists(name)):
-        raise click.UsageError(f"{click.format_filename(name)} is no recipe (.toml, .json); give a destination", context)
+        raise click.UsageError(
+            f"{click.format_filename(name)} is no recipe (.toml, .json); give a destination", context
+        )
     from ..recipe import find, load
 
     recipe = load(find(name))
@@ -342,15 +382,14 @@ def _given(context: click.Context) -> Dict[str, Any]:
     return given
 
 
-_ARGUMENTS = frozenset(
-    """
-    mode ignore include ignore_files min_size max_size newer_than older_than files_from compare conflict initial scope
-    retain trash symlinks state state_single_writer source_profile destination_profile force path_map metadata only_if
-    require_complete require_resolved allow_emptied allow_mass_delete hash_by_download workers bandwidth
-    requests_per_second retries progress
-    """.split()
-    + list(_GUARDS)
-)
+def _names(options: Decorator[Any]) -> FrozenSet[str]:
+    def bare() -> None:
+        """Carry options."""
+
+    return frozenset(option.name for option in options(bare).__click_params__)
+
+
+_ARGUMENTS = _names(sync_options)
 
 
 def _was_said(source: Optional[ParameterSource]) -> bool:

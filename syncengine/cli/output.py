@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Iterable, Iterator, Mapping, Optional, Te
 import click
 from attrs import define
 
+from ..core.views import view as rendering
 from ..errors import StorageError
 
 if TYPE_CHECKING:
@@ -111,6 +112,24 @@ class Output:
         from rich.console import Console
 
         Console(file=stream, force_terminal=True, highlight=False).print(plan)
+
+    def plan_view(self, plan: Plan, view: Optional[str], page: Optional[str], *, saved: Optional[str] = None) -> None:
+        """Print a plan as *view* says: its saved form, lines, Markdown or for people; and write an HTML *page*."""
+        if page is not None:
+            self.save_page(page, repr(plan), rendering("plan_html")(plan))
+        if view == "json":
+            self.result(plan.to_json() if saved is None else saved)
+        elif view == "itemize":
+            self.lines(plan.itemize())
+        elif view == "markdown":
+            self.result(plan.to_markdown())
+        else:
+            self.plan(plan)
+
+    def lines(self, items: Iterable[str]) -> None:
+        """Write lines to standard output while they come; none at all where there is none."""
+        for item in items:
+            self.result(item)
 
     def save_page(self, place: str, title: str, fragment: str) -> None:
         """Write an HTML page; raises StorageError where it cannot be written."""
@@ -211,8 +230,3 @@ def join_documents(documents: Mapping[str, Union[str, None]]) -> str:
     """Return one JSON object of documents that are JSON already; None becomes null."""
     members = (f'"{name}": {"null" if text is None else text.strip()}' for name, text in documents.items())
     return "{" + ",\n".join(members) + "}"
-
-
-def lines(items: Iterable[str]) -> str:
-    """Return *items* as lines."""
-    return "\n".join(items)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Optional, Tuple
 
 import click
 
-from .options import command, events_option, places_argument, request, sync_options, together, view_options
+from .options import events_option, places_argument, request, subcommand, sync_options, together, view_options
 from .output import Output, quoted
 
 if TYPE_CHECKING:
@@ -26,12 +26,15 @@ _plan_options = together(
 )
 
 
-@command("plan", "syncengine plan ~/Pictures s3://backup/pictures", "syncengine plan mirror.toml -o mirror.plan.json")
+@subcommand(
+    "plan", "syncengine plan ~/Pictures s3://backup/pictures", "syncengine plan mirror.toml -o mirror.plan.json"
+)
 @places_argument
 @_plan_options
 @click.pass_context
-def made(
+def command(
     context: click.Context,
+    /,
     output: Output,
     places: Tuple[str, ...],
     place: Optional[str],
@@ -55,9 +58,6 @@ def made(
         _say_next(output, plan, place)
     if exit_code:
         context.exit(code_of(plan))
-
-
-command = made
 
 
 def code_of(plan: Plan) -> int:

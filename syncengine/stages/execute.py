@@ -21,7 +21,7 @@ from attrs import define, evolve, field, frozen
 from ..core.comparator import is_racy
 from ..core.entry import Kind, Problem, ProblemKind, Side, Stamp
 from ..core.guards import Blocker
-from ..core.paths import shown
+from ..core.paths import parents, shown
 from ..core.plan import Action, Operation, Plan
 from ..core.report import Outcome, Report, Status
 from ..core.schedule import Schedule, Unit, schedule
@@ -151,7 +151,7 @@ class SyncOperations:
         except (Exception, KeyboardInterrupt):
             # The old version still stands at its path, so the copy in the trash would be reported by nobody.
             with suppress(StorageError), _border(kept):
-                self._trash_of(operation.target).delete(kept, expect=ANYTHING)
+                self.discard(operation, kept)
             raise
 
     def _write(self, operation: Operation) -> Written:
@@ -283,11 +283,12 @@ class SyncOperations:
         client, trash = self.client(operation.target), self._trash_of(operation.target)
         if trash is client and isinstance(client, SupportsMove):
             client.move(place, operation.path, expect=ABSENT)
-            return
-        stamp = operation.expect_target
-        mtime_ns = stamp.mtime_ns if stamp is not None else None
-        transfer(trash, place, client, operation.path, expect_origin=None, expect_target=ABSENT, mtime_ns=mtime_ns)
-        trash.delete(place, expect=ANYTHING)
+        else:
+            stamp = operation.expect_target
+            mtime_ns = stamp.mtime_ns if stamp is not None else None
+            transfer(trash, place, client, operation.path, expect_origin=None, expect_target=ABSENT, mtime_ns=mtime_ns)
+            trash.delete(place, expect=ANYTHING)
+        self._tidy(trash, place)
 
     def put_all_back(self, aside: Iterable[Tuple[Operation, str]]) -> Dict[str, str]:
         """Bring back what was set aside; return by operation where a version still is that could not be."""
@@ -302,7 +303,16 @@ class SyncOperations:
 
     def discard(self, operation: Operation, place: str) -> None:
         """Delete a version that was only set aside until its path had been written."""
-        self._trash_of(operation.target).delete(place, expect=ANYTHING)
+        trash = self._trash_of(operation.target)
+        trash.delete(place, expect=ANYTHING)
+        self._tidy(trash, place)
+
+    def _tidy(self, trash: StorageClientProtocol, place: str) -> None:
+        """Remove the folders of the trash that became empty; the innermost that is not ends it."""
+        if isinstance(trash, SupportsDirectories):
+            with suppress(StorageError), _border(place):
+                for folder in reversed(tuple(parents(place))):
+                    trash.remove_directory(folder)
 
     def _trash_of(self, side: Side) -> StorageClientProtocol:
         return self.client(side) if self.trash is None else self.trash

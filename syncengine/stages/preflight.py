@@ -16,7 +16,7 @@ from ..core.entry import Entry, Kind, Problem, ProblemKind, Side, Stamp
 from ..core.paths import parent, shown
 from ..core.plan import Operation
 from ..core.report import Outcome, Status
-from ..errors import StalePlanError, StorageError
+from ..errors import ScanError, StalePlanError, StorageError
 from ..storage.protocol import StorageClientProtocol, expecting
 from .job import Job
 from .scan import problem_of
@@ -120,6 +120,7 @@ class Preflight:
         assert plan is not None
         stale = dict(self._by_state(plan.operations))
         try:
+            self._check_roots(job)
             found = stale_operations(plan.operations, job.clients)
             stale.update({operation: outcome for operation, outcome in found if operation not in stale})
         except StorageError as error:
@@ -128,6 +129,19 @@ class Preflight:
         if stale and self.stop:
             raise StalePlanError(_refusal(tuple(stale.items())), tuple(stale.items()))
         return job.with_(stale=tuple(stale.items()))
+
+    def _check_roots(self, job: Job) -> None:
+        """Refuse to fill a place anew that is gone: a folder that is not mounted looks just like that."""
+        if job.state is None or job.settings.allow_emptied or not job.state.count_live():
+            return
+        for side in Side:
+            if job.clients[side].stat("") is None:
+                url = job.endpoints[side].url
+                raise ScanError(
+                    f"the {side.value} {url} does not exist any more, nothing was changed. Check that it is mounted.",
+                    side=side.value,
+                    reason="root_missing",
+                )
 
     def _by_state(self, operations: Iterable[Operation]) -> Iterator[Stale]:
         newer = set(self.newer_rows)

@@ -545,6 +545,8 @@ class FtpDriver(RenamingDriver):
     def _calling(self, call: Callable[[Any], Any]) -> Any:
         """Run one exchange on the control connection, and make a new connection after one that broke off."""
         with self.lock:
+            if self.filesystem.ftp.sock is None:
+                self._connect()
             try:
                 return call(self.filesystem.ftp)
             except BaseException as error:
@@ -554,9 +556,15 @@ class FtpDriver(RenamingDriver):
                 raise
 
     def _reconnect(self) -> None:
+        # A server that is gone now is asked again by the next call, which reports it.
         with suppress(Exception):
             self.filesystem.ftp.close()
-            self.filesystem._connect()  # noqa: SLF001 - fsspec has no public way to reconnect
+            self._connect()
+
+    def _connect(self) -> None:
+        self.filesystem._connect()  # noqa: SLF001 - fsspec has no public way to reconnect
+        if self.filesystem.tls is True:
+            self.filesystem.ftp.prot_p()
 
     def _looking(self, call: Callable[[Any], Any]) -> Any:
         """Run an exchange that changes nothing, once more where an idle connection turns out to be dead."""
@@ -699,9 +707,11 @@ class _FtpReading:
         return chunk
 
     def _end(self) -> None:
-        self._data.close()
         self._ended = True
         try:
+            if hasattr(self._data, "unwrap"):
+                self._data.unwrap()
+            self._data.close()
             self._filesystem.ftp.voidresp()
         except BaseException:
             self._filesystem.ftp.close()

@@ -261,12 +261,14 @@ class FsspecStorageClient:
         incoming = Incoming(content)
         place = self._driver.path_of(path)
         absent = expect.demand is Expectation.ABSENT
+
+        def admit() -> None:
+            self._admit_file(path, expect)
+
         with self.bordered(path):
             try:
                 self._make_parents(path)
-                info = self._driver.place(
-                    place, incoming, lambda: self._admit_file(path, expect), absent=absent, mtime_ns=mtime_ns
-                )
+                info = self._driver.place(place, incoming, admit, absent=absent, mtime_ns=mtime_ns)
             except Exception:
                 if incoming.failure is not None:
                     raise incoming.failure from None
@@ -290,11 +292,12 @@ class FsspecStorageClient:
         if not path:
             raise Unsupported("the root itself cannot be a file; give its parent as root and its name as scope")
 
-    def _admit_file(self, path: str, expect: Precondition) -> None:
+    def _admit_file(self, path: str, expect: Precondition) -> Optional[Entry]:
         found = self.stat(path)
         self._check(expect, found, path)
         if found is not None and found.kind is Kind.DIRECTORY:
             raise PreconditionFailed(f"{shown(path)}: it is a directory", path=path)
+        return found
 
     def _make_parents(self, path: str) -> None:
         self._driver.make_directory(self._driver.path_of(parent(path)))
@@ -303,8 +306,8 @@ class FsspecStorageClient:
         """Delete one file; what is gone already is gone, unless *expect* names a version."""
         self._check_writable(path)
         with self._driver.condition, self.bordered(path):
-            self._admit_file(path, expect)
-            unless_missing(lambda: self._driver.remove(self._driver.path_of(path)))
+            if self._admit_file(path, expect) is not None:
+                unless_missing(lambda: self._driver.remove(self._driver.path_of(path)))
 
     def close(self) -> None:
         """Let go of connections."""

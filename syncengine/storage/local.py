@@ -240,10 +240,11 @@ class LocalStorageClient:
         if path:
             return self._look(path)
         try:
-            found = os.stat(self._base)
+            found = os.stat(self.root)
         except (FileNotFoundError, NotADirectoryError):
             return None
-        self._root = _identity(found)
+        if S_ISDIR(found.st_mode):
+            self._root = _identity(found)
         return _entry("", found)
 
     def read(self, path: str, *, expect: Optional[Stamp] = None) -> LocalSource:

@@ -242,9 +242,10 @@ def problem_from(error: StorageError, path: str, *, extent: Extent = Extent.PATH
 
 
 SECRET_PARAMETER = re.compile(
-    r"(?i)(?:^|[?&;])[^=&?#;]*"
-    r"(?:sig|signature|token|secret|password|passwd|credential|api[-_]?key|access[-_]?key|(?:^|[?&;_-])key|auth)"
-    r"[^=&?#;]*="
+    r"(?i)[?&;](?:[^=&?#;]*[-_.])?"
+    r"(?:sig|signature|(?:sas)?token|secret|password|passwd|passphrase|pwd|credentials?|(?:api|access)?key"
+    r"|awsaccesskeyid|auth|authorization)"
+    r"(?:[-_.][^=&?#;]*)?="
 )
 """A query parameter by whose name its value grants access."""
 

@@ -1,0 +1,165 @@
+"""``syncengine history``: past runs, and what each operation of one of them did."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
+
+import click
+
+from .options import json_option, look_options, request, state_place, subcommand
+from .output import Output
+
+if TYPE_CHECKING:
+    from ..state.manager import PairSummary, Run, SyncStateManager
+
+_RUN_ID = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{8}")
+
+
+@subcommand("history", "syncengine history mirror.toml", "syncengine history --all 20261122T135216Z-1a2b3c4d")
+@click.argument("places", nargs=-1, metavar="[SRC DST | RECIPE] [RUN]")
+@click.option("--all", "every", is_flag=True, allow_from_autoenv=False, help="The last run of every pair.")
+@json_option
+@look_options
+@click.pass_context
+def command(
+    context: click.Context,
+    /,
+    output: Output,
+    places: Tuple[str, ...],
+    every: bool,
+    as_json: bool,
+    state: Optional[str],
+    **_: object,
+) -> None:
+    """Show past runs.
+
+    Of a pair: its runs, the newest first. With the id of a run: what each of its operations did, as its journal says.
+    Without places, or with --all: the last run of every pair on this machine.
+    """
+    pair, run_id = _parted(places)
+    if pair and every:
+        raise click.UsageError("--all is instead of a source and a destination", context)
+    if not pair:
+        from .state import local_place
+
+        _show_every(output, local_place(None if state is None else state_place(state)), run_id, as_json=as_json)
+        return
+    with request(context, pair).engine(output) as engine:
+        manager = engine.job().state
+        if manager is None:
+            raise click.UsageError("without a state nothing is remembered", context)
+        if run_id is not None:
+            _show_run(output, _journal(manager, run_id), run_id, as_json=as_json)
+        else:
+            _show_runs(output, manager.runs(), as_json=as_json)
+
+
+def _parted(places: Sequence[str]) -> Tuple[Sequence[str], Optional[str]]:
+    if places and _RUN_ID.fullmatch(places[-1]):
+        return places[:-1], places[-1]
+    return places, None
+
+
+def _journal(manager: SyncStateManager, run_id: str) -> List[Dict[str, Any]]:
+    return list(manager.journal.read(run_id))
+
+
+# ------------------------------------------------------------------------------------------------------------ one pair
+
+
+def _show_runs(output: Output, runs: Sequence[Run], *, as_json: bool) -> None:
+    if as_json:
+        output.document([run_record(run) for run in runs])
+    elif runs:
+        output.lines(run_line(run) for run in runs)
+    else:
+        output.say("no run of this pair is on record")
+
+
+def run_record(run: Run) -> Dict[str, Any]:
+    """Return what is remembered of one run, for JSON."""
+    return {
+        "run_id": run.run_id,
+        "ended": run.ended.value,
+        "mode": run.mode,
+        "started_at": run.started_at.isoformat(),
+        "finished_at": None if run.finished_at is None else run.finished_at.isoformat(),
+        "counts": dict(run.counts),
+        "plan_digest": run.plan_digest,
+    }
+
+
+def run_line(run: Run) -> str:
+    """Return what is remembered of one run, for people."""
+    counts = ", ".join(f"{number:,} {status.replace('_', ' ')}" for status, number in run.counts.items())
+    return f"{run.run_id}  {run.ended.value:<11}  {run.mode}  {counts or 'nothing to do'}"
+
+
+# ------------------------------------------------------------------------------------------------------------- one run
+
+
+def _show_run(output: Output, lines: Sequence[Mapping[str, Any]], run_id: str, *, as_json: bool) -> None:
+    if not lines:
+        raise click.UsageError(f"there is no journal of a run {run_id}")
+    if as_json:
+        output.document(list(lines))
+        return
+    output.lines(_journal_lines(lines))
+
+
+def _journal_lines(lines: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    from ..core.paths import shown
+    from ..render.rows import operation_row
+    from ..render.text import item_line
+    from ..serial import outcome_from_record
+
+    for line in lines:
+        if line["event"] == "started":
+            yield f"started {line['started_at']}, plan {line['plan_digest']}"
+        elif line["event"] == "finished":
+            yield f"finished {line['finished_at']}{'' if line['applied_in_full'] else ', not in full'}"
+        else:
+            outcome = outcome_from_record({name: value for name, value in line.items() if name != "event"})
+            problem = "" if outcome.problem is None else f" ({shown(outcome.problem.message)})"
+            kept = "" if outcome.retained_at is None else f" (old version: {shown(outcome.retained_at)})"
+            yield f"{outcome.status.value:<11} {item_line(operation_row(outcome.operation))}{problem}{kept}"
+
+
+# ---------------------------------------------------------------------------------------------------------- every pair
+
+
+def _show_every(output: Output, place: str, run_id: Optional[str], *, as_json: bool) -> None:
+    from ..state.manager import SyncStateManager
+
+    pairs = list(SyncStateManager.pairs(place))
+    if run_id is not None:
+        _show_run(output, _found(place, pairs, run_id), run_id, as_json=as_json)
+    elif as_json:
+        output.document([_last_record(pair) for pair in pairs])
+    elif pairs:
+        output.lines(line for pair in pairs for line in _last_lines(pair))
+    else:
+        output.say(f"nothing is remembered in {place}")
+
+
+def _found(place: str, pairs: Sequence[PairSummary], run_id: str) -> List[Dict[str, Any]]:
+    import os
+
+    from ..state.journal import Journal
+
+    for pair in pairs:
+        journal = Journal.at(os.path.join(place, pair.pair_id))
+        if run_id in journal.runs():
+            return list(journal.read(run_id))
+    return []
+
+
+def _last_record(pair: PairSummary) -> Dict[str, Any]:
+    last = None if pair.last_run is None else run_record(pair.last_run)
+    return {"pair": pair.pair_id, "locations": list(pair.locations), "last_run": last, "problem": pair.problem}
+
+
+def _last_lines(pair: PairSummary) -> Iterator[str]:
+    yield f"{pair.locations[0] or pair.pair_id}  {pair.locations[1]}"
+    yield f"  {run_line(pair.last_run) if pair.last_run is not None else pair.problem or 'no run on record'}"

@@ -1,0 +1,247 @@
+"""How a decision about one path reads in a plan: as an operation, a row of the state, a conflict or a problem."""
+
+from __future__ import annotations
+
+from typing import Dict, Mapping, Optional, Tuple, Union
+
+from attrs import evolve, field, frozen
+
+from .comparator import Change, Equality, SideChange, is_racy
+from .entry import Base, Entry, Kind, Problem, ProblemKind, Side, Stamp
+from .path_map import PathMap
+from .paths import encoded, shown
+from .plan import Action, Conflict, ConflictKind, Operation, Reason, Settings
+from .reconcile import Decision, Effect
+
+_REASONS: Dict[Tuple[str, Effect], Reason] = {
+    ("T2", Effect.TO_DESTINATION): Reason.ONLY_AT_SOURCE,
+    ("T2", Effect.DELETE_SOURCE): Reason.ONLY_AT_SOURCE,
+    ("T3", Effect.TO_SOURCE): Reason.ONLY_AT_DESTINATION,
+    ("T3", Effect.DELETE_DESTINATION): Reason.ONLY_AT_DESTINATION,
+    ("T7", Effect.TO_DESTINATION): Reason.CHANGED_AT_SOURCE,
+    ("T7", Effect.TO_SOURCE): Reason.CHANGED_AT_SOURCE,
+    ("T8", Effect.TO_DESTINATION): Reason.CHANGED_AT_DESTINATION,
+    ("T8", Effect.TO_SOURCE): Reason.CHANGED_AT_DESTINATION,
+    ("T11", Effect.DELETE_DESTINATION): Reason.REMOVED_AT_SOURCE,
+    ("T11", Effect.TO_SOURCE): Reason.REMOVED_AT_SOURCE,
+    ("T12", Effect.DELETE_SOURCE): Reason.REMOVED_AT_DESTINATION,
+    ("T12", Effect.TO_DESTINATION): Reason.REMOVED_AT_DESTINATION,
+    ("T14", Effect.DELETE_DESTINATION): Reason.REMOVED_AT_SOURCE,
+    ("T14", Effect.TO_SOURCE): Reason.REMOVED_AT_SOURCE,
+    ("T15", Effect.DELETE_SOURCE): Reason.REMOVED_AT_DESTINATION,
+    ("T15", Effect.TO_DESTINATION): Reason.REMOVED_AT_DESTINATION,
+}
+
+
+@frozen
+class SideTraits:
+    """What planning must know of a side: what it can hold, and what its listings say."""
+
+    real_directories: bool = True
+    symlinks: bool = False
+    keeps_modes: bool = False
+    listing_digests: bool = False
+    cheap_reads: bool = False
+    true_mtime: bool = False
+    mtime_granularity_ns: int = 1
+    max_name_bytes: Optional[int] = None
+    same_storage: bool = False
+    """Both sides are one storage that copies within itself: bytes do not travel."""
+
+
+@frozen
+class Drafts:
+    """Puts decisions into the words of a plan; knows the sides, and nothing of any other path."""
+
+    settings: Settings
+    traits: Mapping[Side, SideTraits]
+    path_map: PathMap = field(factory=PathMap)
+    observed_ns: int = 0
+
+    # ------------------------------------------------------------- operations
+
+    def carried(self, change: Change, decision: Decision, *, group: Optional[str] = None) -> Union[Operation, Problem]:
+        """Return the operation by which one side's content reaches the other; a problem where it cannot be held."""
+        target = decision.effect.target
+        assert target is not None
+        arriving, standing = change.entry(target.other), change.entry(target)
+        assert arriving is not None
+        path = standing.own_path if standing is not None else self._spelled(change.path, target)
+        if path is None:
+            return _unmapped(change.path)
+        return self._unholdable(path, arriving, target) or Operation(
+            Action.CREATE if standing is None else Action.UPDATE,
+            arriving.kind,
+            target,
+            path,
+            origin=(target.other, arriving.own_path),
+            expect_target=None if standing is None else self.stamp(target, standing),
+            expect_origin=self.stamp(target.other, arriving),
+            digest=_strong(arriving.stamp),
+            retain=decision.retain,
+            size=0 if self.traits[target].same_storage else arriving.stamp.size or 0,
+            reason=self._reason(change, decision),
+            chosen_by=f"rule:{decision.row}",
+            group=group,
+            key=change.path if (path, arriving.own_path) != (change.path, change.path) else None,
+            mode=self._mode(arriving),
+            link=arriving.link,
+        )
+
+    def deletion(self, change: Change, decision: Decision, *, group: Optional[str] = None) -> Operation:
+        """Return the operation that removes what stands at the path."""
+        target, standing = self._standing(change, decision)
+        return Operation(
+            Action.DELETE,
+            standing.kind,
+            target,
+            standing.own_path,
+            expect_target=self.stamp(target, standing),
+            retain=decision.retain,
+            reason=self._reason(change, decision),
+            chosen_by=f"rule:{decision.row}",
+            group=group,
+            key=change.path if standing.own_path != change.path else None,
+        )
+
+    def new_directory(self, change: Change, decision: Decision, *, group: Optional[str] = None) -> Operation:
+        """Return the operation that makes an empty directory."""
+        target = decision.effect.target
+        assert target is not None
+        return Operation(
+            Action.CREATE,
+            Kind.DIRECTORY,
+            target,
+            change.path,
+            origin=(target.other, change.path),
+            expect_origin=Stamp(),
+            reason=self._reason(change, decision),
+            chosen_by=f"rule:{decision.row}",
+            group=group,
+        )
+
+    def directory_for_file(self, change: Change, decision: Decision, *, group: str) -> Operation:
+        """Return the operation that replaces a file by a directory; what is in it follows by its own operations."""
+        return evolve(
+            self.deletion(change, decision, group=group),
+            action=Action.UPDATE,
+            kind=Kind.DIRECTORY,
+            reason=Reason.KIND_CHANGED,
+            key=None,
+        )
+
+    def new_mode(self, change: Change, source: Entry, destination: Entry) -> Optional[Operation]:
+        """Return a change of permission bits where one side leads; two-way cannot tell who changed them."""
+        mode = self.settings.mode
+        if "mode" not in self.settings.metadata or mode.is_bidirectional or source.kind is not Kind.FILE:
+            return None
+        target = Side.DESTINATION if mode.allows_upload else Side.SOURCE
+        standing, leading = (destination, source) if target is Side.DESTINATION else (source, destination)
+        if leading.mode is None or standing.mode is None or leading.mode == standing.mode:
+            return None
+        return Operation(
+            Action.TOUCH,
+            Kind.FILE,
+            target,
+            standing.own_path,
+            expect_target=self.stamp(target, standing),
+            reason=Reason.MODE_DIFFERS,
+            chosen_by="rule:metadata",
+            key=change.path if standing.own_path != change.path else None,
+            mode=leading.mode,
+        )
+
+    def _standing(self, change: Change, decision: Decision) -> Tuple[Side, Entry]:
+        target = decision.effect.target
+        assert target is not None
+        standing = change.entry(target)
+        assert standing is not None
+        return target, standing
+
+    def _reason(self, change: Change, decision: Decision) -> Reason:
+        if self.settings.force and decision.row in ("T4", "T6", "T9"):
+            return Reason.FORCED
+        if decision.by_preference:
+            return Reason.PREFERENCE
+        if decision.row == "T5" and change.comparison.equality is Equality.UNKNOWN:
+            return Reason.CANNOT_COMPARE
+        if decision.row == "T10":
+            return Reason.CHANGED_ON_BOTH_SIDES
+        return _REASONS.get((decision.row, decision.effect), Reason.CONTENT_DIFFERS)
+
+    def _spelled(self, path: str, side: Side) -> Optional[str]:
+        """Return how *side* spells the key *path*; None where a mapping by function cannot be turned around."""
+        if side is Side.DESTINATION or not self.path_map:
+            return path
+        return self.path_map.backward(path)
+
+    def _unholdable(self, path: str, arriving: Entry, target: Side) -> Optional[Problem]:
+        """Return why the target cannot hold *arriving* under that name."""
+        traits = self.traits[target]
+        if arriving.kind is Kind.SYMLINK and not traits.symlinks:
+            message = f"{shown(path)} is a symbolic link, which the {target.value} cannot hold"
+            return Problem(ProblemKind.UNSUPPORTED, path, message, "plan", target)
+        longest = traits.max_name_bytes
+        if longest is not None and any(len(encoded(part)) > longest for part in path.split("/")):
+            message = f"the name {shown(path)} is longer than the {longest} bytes that the {target.value} holds"
+            return Problem(ProblemKind.BAD_NAME, path, message, "plan", target)
+        return None
+
+    def _mode(self, arriving: Entry) -> Optional[int]:
+        both = all(traits.keeps_modes for traits in self.traits.values())
+        return arriving.mode if both and arriving.kind is Kind.FILE else None
+
+    # ------------------------------------------------------------------- rows
+
+    def row(self, change: Change, source: Entry, destination: Entry) -> Base:
+        """Return what the state remembers of content that both sides hold."""
+        both = ((Side.SOURCE, source), (Side.DESTINATION, destination))
+        known = common_digest_text(source.stamp, destination.stamp)
+        still = change.base is not None and change.comparison.source is not SideChange.MODIFIED
+        return Base(
+            change.path,
+            source.kind,
+            self.stamp(Side.SOURCE, source),
+            self.stamp(Side.DESTINATION, destination),
+            weak=change.comparison.weak,
+            racy=tuple(side for side, entry in both if self._racy(side, entry)),
+            digest=known or (change.base.digest if still and change.base is not None else None),
+        )
+
+    def stamp(self, side: Side, entry: Entry) -> Stamp:
+        """Return the stamp as the listing gives it, without digests that this run computed by reading."""
+        stamp = entry.stamp
+        if not stamp.digests:
+            return stamp
+        if not self.traits[side].listing_digests:
+            return evolve(stamp, digests=())
+        return evolve(stamp, digests=tuple(text for text in stamp.digests if not text.startswith("sha256:")))
+
+    def _racy(self, side: Side, entry: Entry) -> bool:
+        granularity = self.traits[side].mtime_granularity_ns
+        return entry.kind is Kind.FILE and is_racy(entry.stamp, self.observed_ns, granularity)
+
+    # -------------------------------------------------------------- conflicts
+
+    def conflict(self, change: Change, kind: ConflictKind) -> Conflict:
+        """Return the conflict that *change* is, undecided."""
+        stamps = {side.value: None if entry is None else self.stamp(side, entry) for side, entry in _entries(change)}
+        return Conflict(change.path, kind, base=None if change.base is None else change.base.source, **stamps)
+
+
+def _entries(change: Change) -> Tuple[Tuple[Side, Optional[Entry]], ...]:
+    return (Side.SOURCE, change.source), (Side.DESTINATION, change.destination)
+
+
+def _unmapped(path: str) -> Problem:
+    message = f"path_map is a function, so the source's name for {shown(path)} is not known; use pairs of paths"
+    return Problem(ProblemKind.UNSUPPORTED, path, message, "plan", Side.SOURCE)
+
+
+def common_digest_text(first: Stamp, second: Stamp) -> Optional[str]:
+    """Return the strongest digest both stamps share, to be remembered with the row."""
+    return next((digest for digest in first.digests if digest in second.digests), None)
+
+
+def _strong(stamp: Stamp) -> Optional[str]:
+    return next((found for found in (stamp.digest(name) for name in ("sha256", "md5", "crc64nvme")) if found), None)
