@@ -41,7 +41,7 @@ class Application:
     engine: Any = None
     limits: Mapping[str, Any] = field(factory=dict)
     _opened: List[StorageClientProtocol] = field(factory=list, init=False)
-    _reachable: bool = field(default=True, init=False)
+    _elsewhere: bool = field(default=False, init=False)
 
     def run(self) -> Report:
         """Check the plan and perform it."""
@@ -96,6 +96,11 @@ class Application:
         if side in live and side not in self.relocate and self.options.get(side) is None:
             client: StorageClientProtocol = live[side]
             return client
+        if side not in self.relocate and endpoint.url.startswith("client://"):
+            raise RecipeError(
+                f"the {side.value} is a storage client of your own, which no file can hold; give it again: "
+                f"relocate={{'{side.value}': client}}."
+            )
         spec = self.relocate.get(side, endpoint.url)
         profile = self.profiles.get(side.value, endpoint.profile)
         location = locate(spec, options=self.options.get(side), profile=profile)
@@ -105,6 +110,7 @@ class Application:
                 f"the {side.value} {endpoint.url} is another place than the one the plan was made for.{options} "
                 f"Give the same options or profile, or relocate={{'{side.value}': ...}} to apply it elsewhere."
             )
+        self._elsewhere = self._elsewhere or location.identity != endpoint.identity
         opened = location.open(symlinks=self.plan.settings.symlinks)
         self._opened.append(opened)
         return opened
@@ -160,7 +166,7 @@ class Application:
 
     def _state(self, clients: Mapping[Side, StorageClientProtocol]) -> Optional[SyncStateManager]:
         """Return the state the plan was made with, or None where it is not to be had or not to be used."""
-        if not self._had_state or self.relocate or self.state is None:
+        if not self._had_state or self._elsewhere or self.state is None:
             self._do_without_state("was turned off" if self.state is None else "belongs to another place")
             return None
         from .engine import DEFAULT_STATE, open_state
@@ -181,7 +187,7 @@ class Application:
         return None
 
     def _do_without_state(self, why: str) -> None:
-        if self._had_state and self.plan.settings.mode.is_bidirectional and not self.relocate:
+        if self._had_state and self.plan.settings.mode.is_bidirectional and not self._elsewhere:
             raise StateError(
                 f"the plan is a two-way one made with a state, and that state {why}. Nothing was changed; apply it "
                 "where its state is, or give the state's place."

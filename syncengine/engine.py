@@ -10,11 +10,10 @@ import os
 import threading
 from contextlib import suppress
 from datetime import datetime, timezone
-from typing import Any, Callable, Dict, Iterable, Iterator, Mapping, Optional, Tuple, Union
+from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, Iterator, Mapping, Optional, Tuple, Union
 
 from attrs import define, evolve, field, fields, frozen
 
-from .core.check import CheckResult, checked
 from .core.entry import Entry, Kind, Side, Snapshot
 from .core.guards import Guards
 from .core.modes import (
@@ -42,6 +41,9 @@ from .state.manager import SyncStateManager
 from .storage.location import Location, locate, overlap
 from .storage.protocol import StorageClientProtocol, SupportsClose
 
+if TYPE_CHECKING:
+    from .core.check import CheckResult
+
 DEFAULT_STATE = "default"
 """The value of ``state`` that means the user's own state directory."""
 
@@ -66,6 +68,13 @@ def _texts(value: Union[str, Iterable[str], None]) -> Tuple[str, ...]:
         return (value,) if isinstance(value, str) else tuple(str(item) for item in value)
     except TypeError:
         raise RecipeError(f"a text or a list of texts is expected, not {value!r}") from None
+
+
+def _shown_place(place: Any) -> str:
+    """Return a place as it may be printed: a URL can hold a password."""
+    from .storage.translation import redacted
+
+    return redacted(str(place)) if place is None or isinstance(place, (str, os.PathLike)) else type(place).__name__
 
 
 def _mode(value: Union[str, SyncMode]) -> SyncMode:
@@ -129,8 +138,8 @@ class SyncEngine:
     arguments are those of ``plan`` and ``sync``; nothing is looked at before one of the methods is called.
     """
 
-    source: Any = field(kw_only=False)
-    destination: Any = field(kw_only=False)
+    source: Any = field(kw_only=False, repr=_shown_place)
+    destination: Any = field(kw_only=False, repr=_shown_place)
     mode: SyncMode = field(default=SyncMode.SOURCE_BACKUP, converter=_mode)
     ignore: Tuple[str, ...] = field(default=(), converter=_texts)
     include: Tuple[str, ...] = field(default=(), converter=_texts)
@@ -144,12 +153,13 @@ class SyncEngine:
     compare: ComparisonMode = field(default=ComparisonMode.HASH_THEN_MTIME, converter=_compare)
     conflict: ConflictPolicy = field(default=ConflictPolicy.NEWEST, converter=_conflict)
     initial: Optional[InitialSyncPreference] = field(default=None, converter=_initial)
+    renames: bool = True
     scope: Tuple[str, ...] = field(default=(), converter=_texts)
     guards: Guards = field(factory=Guards, converter=_guards)
     retain: Retain = field(default=Retain.UNSYNCED, converter=_retain)
-    trash: Optional[Any] = None
+    trash: Optional[Any] = field(default=None, repr=_shown_place)
     symlinks: SymlinkPolicy = field(default=SymlinkPolicy.SKIP, converter=_symlinks)
-    state: Optional[Any] = DEFAULT_STATE
+    state: Optional[Any] = field(default=DEFAULT_STATE, repr=_shown_place)
     state_single_writer: bool = False
     source_options: Optional[Mapping[str, Any]] = field(default=None, repr=False)
     destination_options: Optional[Mapping[str, Any]] = field(default=None, repr=False)
@@ -202,11 +212,14 @@ class SyncEngine:
     def close(self) -> None:
         """Let go of the state and of the connections this engine opened."""
         self.close_state()
-        for side, client in self._clients.items():
-            if client is not getattr(self, side.value) and isinstance(client, SupportsClose):
-                with suppress(StorageError):
-                    client.close()
-        self._clients.clear()
+        for side in tuple(self._clients):
+            self._disconnect(side)
+
+    def _disconnect(self, side: Side) -> None:
+        client = self._clients.pop(side)
+        if client is not getattr(self, side.value) and isinstance(client, SupportsClose):
+            with suppress(StorageError):
+                client.close()
 
     def close_state(self) -> None:
         """Let go of the state alone; the connections stay for the plan that was made with them."""
@@ -254,6 +267,8 @@ class SyncEngine:
         job = evolve(self.job(), state=None)
         settings = evolve(job.settings, compare=compare, hash_by_download=download or self.hash_by_download)
         job = self.pipeline(evolve(job, settings=evolve(settings, mode=SyncMode.TWO_WAY)), until="diff")
+        from .core.check import checked
+
         return checked(job.changes, _problems(job))
 
     def explain(self, path: str) -> str:
@@ -272,6 +287,7 @@ class SyncEngine:
             compare=self.compare,
             conflict=self.conflict,
             initial=self.initial,
+            renames=self.renames,
             scope=self._scope,
             guards=self.guards,
             retain=self.retain,
@@ -347,7 +363,7 @@ class SyncEngine:
         try:
             self._open_both()
         except BaseException:
-            self._clients.clear()  # so that another try begins anew
+            self.close()  # so that another try begins anew
             raise
 
     def _open_both(self) -> None:
@@ -373,10 +389,9 @@ class SyncEngine:
             if self.scope:
                 raise RecipeError(f"the source {self._locations[side]} is one file, which has no scope inside")
             self._locations[side], name = self._locations[side].parent_and_name()
+            self._disconnect(side)
             self._clients[side] = self._locations[side].open(symlinks=self.symlinks)
             self._scope = (name,)
-            if self._locations[Side.SOURCE].identity == self._locations[Side.DESTINATION].identity:
-                raise RecipeError(f"the source file lies in the destination {self._locations[side]} already")
 
     def _root(self, side: Side) -> Optional[Entry]:
         try:

@@ -6,12 +6,9 @@ live above. Events are emitted from worker threads too; an observer must not blo
 
 from __future__ import annotations
 
-import logging
 from typing import Any, Callable, Optional, Protocol, Union
 
 from attrs import frozen
-
-_log = logging.getLogger("syncengine")
 
 
 @frozen
@@ -82,6 +79,8 @@ class Emitter:
             return
         try:
             self._on(event)
-        except Exception:  # noqa: BLE001 - foreign code; the sync goes on without it
+        except Exception:  # foreign code; the sync goes on without it
+            import logging
+
             self._on = None
-            _log.exception("the observer raised and is no longer called")
+            logging.getLogger("syncengine").exception("the observer raised and is no longer called")

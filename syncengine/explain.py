@@ -28,14 +28,15 @@ def explained(engine: SyncEngine, path: str) -> str:
     job = evolve(job, settings=evolve(job.settings, scope=(key,)))
     entries = {side: job.clients[side].stat(_spelled(job, key, side)) for side in Side}
     base = job.state.row(key) if job.state is not None else None
+    # Rules of ignore files are known once both sides were read, so the filters are asked afterwards.
+    changed = [item for item in engine.pipeline(job, until="diff").changes if item.path == key]
     lines = [shown(key)]
     lines += [f"  {side.value}: {_seen(entries[side])}" for side in Side]
     lines.append(f"  last agreed: {_remembered(base)}")
     lines += [
         f"  filter: {sentence}" for sentence in _filters(job, key, entries[Side.SOURCE], entries[Side.DESTINATION])
     ]
-    changed = engine.pipeline(job, until="diff").changes
-    lines += [f"  {sentence}" for item in changed if item.path == key for sentence in _decided(engine, job, item)]
+    lines += [f"  {sentence}" for item in changed for sentence in _decided(engine, job, item)]
     plan = engine.pipeline(job, until="plan").plan
     if plan is not None:
         lines += [f"  plan: {line}" for line in plan.itemize()]

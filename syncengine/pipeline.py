@@ -13,7 +13,7 @@ from .errors import RecipeError
 from .stages.commit import CommitState
 from .stages.diff import Diff
 from .stages.execute import Execute
-from .stages.filtering import Filter
+from .stages.filter import Filter
 from .stages.job import Job
 from .stages.plan import MakePlan
 from .stages.scan import Scan

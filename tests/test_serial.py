@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft7Validator
 
-from syncengine import serial
+from syncengine import serial, serial_reading
 from syncengine.core import canonical
 from syncengine.core.entry import Base, Extent, Kind, Problem, ProblemKind, Side, Stamp
 from syncengine.core.guards import Blocker, BlockerKind, Guards, Limit
@@ -697,7 +697,7 @@ def newer(change: Change) -> str:
     document = json.loads(rich_plan().to_json())
     document["format_version"] = "1.7"
     change(document)
-    document["digest"] = serial._raw_digest(document)
+    document["digest"] = serial_reading.raw_digest(document)
     return json.dumps(document)
 
 

@@ -14,7 +14,7 @@ import click
 
 from .. import __version__
 from ..errors import SyncError
-from .output import Output
+from .output import Output, habits
 
 COMMANDS: Dict[str, str] = {
     "plan": "Say what a sync would do; write nothing.",
@@ -79,11 +79,15 @@ def _exit_code(output: Output, run: Any) -> int:
 @click.command(
     cls=Commands,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="`syncengine COMMAND --help` shows examples. Credentials come from fsspec's configuration, not from flags.",
+    epilog="`syncengine COMMAND --help` shows examples. SYNCENGINE_<OPTION> in the environment and "
+    "config.toml in the user's configuration folder hold defaults; credentials come from fsspec's configuration.",
 )
 @click.version_option(__version__, prog_name="syncengine")
 def commands() -> None:
     """Plan, review and apply file syncs between any two places that fsspec can open."""
+
+
+commands.params += habits()
 
 
 def main() -> NoReturn:

@@ -129,12 +129,13 @@ def _served(url: str, profile: Optional[str]) -> Dict[str, Any]:
 
 
 def _why(location: Location, client: StorageClientProtocol) -> str:
-    said = getattr(client, "why", None)
-    if isinstance(said, str):
-        return said
     if location.protocol == "file":
         return "a folder of this machine is read and written directly, without fsspec"
-    return f"fsspec opens {location.protocol}:// URLs with the options of its configuration"
+    from fsspec.registry import get_filesystem_class  # type: ignore[import-untyped]
+
+    opened = get_filesystem_class(location.protocol)
+    through = f"{opened.__module__}.{opened.__qualname__}"
+    return f"{type(client).__name__} works through {through}, with the options of fsspec's configuration"
 
 
 def _capabilities(capabilities: Capabilities) -> Dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import Tuple
 
 import click
 
-from .options import look_options, places_argument, request, subcommand
+from .options import decision_options, look_options, places_argument, request, subcommand
 from .output import Output
 
 
@@ -17,6 +17,7 @@ from .output import Output
 )
 @click.argument("path", metavar="PATH")
 @places_argument
+@decision_options
 @look_options
 @click.pass_context
 def command(context: click.Context, /, output: Output, path: str, places: Tuple[str, ...], **_: object) -> None:

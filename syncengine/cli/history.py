@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Mapping, Optional, 
 
 import click
 
-from .options import json_option, look_options, request, state_place, subcommand
+from .options import json_option, place_options, request, state_place, subcommand
 from .output import Output
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ _RUN_ID = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{8}")
 @click.argument("places", nargs=-1, metavar="[SRC DST | RECIPE] [RUN]")
 @click.option("--all", "every", is_flag=True, allow_from_autoenv=False, help="The last run of every pair.")
 @json_option
-@look_options
+@place_options
 @click.pass_context
 def command(
     context: click.Context,

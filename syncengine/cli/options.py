@@ -39,7 +39,7 @@ from ..core.modes import (
     choice,
 )
 from ..errors import RecipeError
-from .output import Output
+from .output import ENVIRONMENT, Output, habits
 
 if TYPE_CHECKING:
     from click.core import ParameterSource
@@ -51,7 +51,6 @@ if TYPE_CHECKING:
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 Decorator = Callable[[_Function], _Function]
 
-ENVIRONMENT = "SYNCENGINE"
 _GUARDS = (
     "max_delete",
     "max_overwrite",
@@ -173,6 +172,7 @@ decision_options = together(
     _one_of("--only-if", OnlyIf, "When an existing file may be replaced"),
     _option("--metadata", type=click.Choice(["mode"]), help="Also keep permission bits in step."),
     _option("--force/--no-force", default=None, help="Transfer what is equal too."),
+    _option("--renames/--no-renames", default=None, help="Follow renames instead of transferring again [yes]."),
     _one_of("--retain", Retain, "Which old versions are kept"),
     _option("--trash", metavar="URL", help="Where old versions are kept [below each side]."),
 )
@@ -229,45 +229,9 @@ sync_options = together(
     progress_option,
 )
 
-look_options = together(
-    decision_options, filter_options, compare_options, place_options, limit_options, progress_option
-)
+look_options = together(filter_options, compare_options, place_options, limit_options, progress_option)
 
 places_argument = click.argument("places", nargs=-1, metavar="SRC DST | RECIPE")
-
-
-def _louder(context: click.Context, _: click.Parameter, value: int) -> None:
-    if value:
-        context.ensure_object(Output).set_verbosity(1)
-
-
-def _quieter(context: click.Context, _: click.Parameter, value: bool) -> None:
-    if value:
-        context.ensure_object(Output).set_verbosity(-1)
-
-
-def _set(name: str) -> Callable[[click.Context, click.Parameter, bool], None]:
-    def apply(context: click.Context, _: click.Parameter, value: bool) -> None:
-        if value:
-            setattr(context.ensure_object(Output), name, True)
-
-    return apply
-
-
-def _habits() -> List[click.Parameter]:
-    """Return the options of every command; they come last in its help."""
-    flag: Dict[str, Any] = {"is_flag": True, "expose_value": False}
-    here: Dict[str, Any] = {"allow_from_autoenv": False, "expose_value": False}
-    return [
-        click.Option(["--no-color"], callback=_set("no_color"), help="Never use colours.", **_named(flag, "NO_COLOR")),
-        click.Option(["--no-input"], callback=_set("no_input"), help="Never ask.", **_named(flag, "NO_INPUT")),
-        click.Option(["-q", "--quiet"], is_flag=True, callback=_quieter, help="Only results and errors.", **here),
-        click.Option(["-v", "--verbose"], count=True, callback=_louder, help="Log lines and tracebacks.", **here),
-    ]
-
-
-def _named(attributes: Dict[str, Any], variable: str) -> Dict[str, Any]:
-    return {**attributes, "envvar": f"{ENVIRONMENT}_{variable}"}
 
 
 def subcommand(
@@ -287,7 +251,7 @@ def subcommand(
             short_help=said.partition("\n")[0],
             context_settings={"auto_envvar_prefix": ENVIRONMENT if environment else None},
         )(click.pass_obj(function))
-        made.params += _habits()
+        made.params += habits()
         if group is not None:
             group.add_command(made)
         return made
@@ -347,15 +311,23 @@ def _pair(places: Sequence[str]) -> Dict[str, Any]:
 
 
 def _recipe_arguments(context: click.Context, name: str) -> Dict[str, Any]:
-    is_file = name.endswith((".toml", ".json"))
-    if not is_file and (os.sep in name or "://" in name or os.path.exists(name)):
-        raise click.UsageError(
-            f"{click.format_filename(name)} is no recipe (.toml, .json); give a destination", context
-        )
     from ..recipe import find, load
 
-    recipe = load(find(name))
+    try:
+        recipe = load(find(name))
+    except RecipeError:
+        if _is_place(name):
+            raise click.UsageError(
+                "that is a place and no recipe (.toml, .json); give a destination too", context
+            ) from None
+        raise
     return {**recipe.to_arguments(), "recipe_digest": recipe.digest}
+
+
+def _is_place(name: str) -> bool:
+    if name.endswith((".toml", ".json")):
+        return False
+    return os.sep in name or "://" in name or os.path.exists(name)
 
 
 def _defaults() -> Dict[str, Any]:
@@ -376,10 +348,17 @@ def _given(context: click.Context) -> Dict[str, Any]:
     if "ignore_files" in given:
         given["ignore_files"] = tuple(name for name in given["ignore_files"] if name)
     if "path_map" in given:
-        given["path_map"] = dict(given["path_map"])
+        given["path_map"] = _mapped(given["path_map"])
     if "state" in given:
         given["state"] = state_place(given["state"])
     return given
+
+
+def _mapped(pairs: Sequence[Tuple[str, str]]) -> Dict[str, str]:
+    mapping = dict(pairs)
+    if len(mapping) != len(pairs):
+        raise RecipeError("--path-map gives one path two names; the mapping has to be one to one")
+    return mapping
 
 
 def _names(options: Decorator[Any]) -> FrozenSet[str]:

@@ -8,10 +8,9 @@ import signal
 import sys
 import threading
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Iterable, Iterator, Mapping, Optional, TextIO, Union
+from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optional, TextIO, Union
 
 import click
-from attrs import define
 
 from ..core.views import view as rendering
 from ..errors import StorageError
@@ -22,27 +21,33 @@ if TYPE_CHECKING:
     from ..core.plan import Plan
     from ..core.report import Report
 
+ENVIRONMENT = "SYNCENGINE"
+"""What the names of variables that speak for options begin with."""
+
 MOST_YES = 20
 """Up to so many deletions a yes is enough; more ask for their number."""
 
 
-@define
 class Output:
     """How this process speaks: ``verbosity`` is -1 for quiet and 1 for tracebacks and log lines.
 
     The library's own messages never hold secrets; what comes from elsewhere goes through the same redaction.
     """
 
-    verbosity: int = 0
-    no_color: bool = False
-    no_input: bool = False
+    def __init__(self) -> None:
+        self.verbosity = 0
+        self.no_color = False
+        self.no_input = False
 
     # ------------------------------------------------------------------ speaking
 
     def result(self, text: str) -> None:
         """Write what was asked for to standard output, with a line end."""
+        self._write([text if text.endswith("\n") else text + "\n"])
+
+    def _write(self, pieces: Iterable[str]) -> None:
         try:
-            sys.stdout.write(text if text.endswith("\n") else text + "\n")
+            sys.stdout.writelines(pieces)
             sys.stdout.flush()
         except BrokenPipeError:
             _discard_output()
@@ -98,20 +103,17 @@ class Output:
             return True
         return variables.get("TERM") != "dumb" and stream.isatty()
 
-    def plan(self, plan: Plan, *, to: Optional[TextIO] = None) -> None:
-        """Show a plan to people: in colour where the stream takes it."""
-        stream = sys.stdout if to is None else to
-        if plan.operations and self.colored(stream):
-            self._in_color(plan, stream)
-        elif stream is sys.stdout:
+    def plan(self, plan: Plan) -> None:
+        """Show a plan to people: in colour where standard output takes it."""
+        if not plan.operations or not self.colored(sys.stdout):
             self.result(str(plan))
-        else:
-            click.echo(str(plan), file=stream, color=False)
-
-    def _in_color(self, plan: Plan, stream: TextIO) -> None:
+            return
         from rich.console import Console
 
-        Console(file=stream, force_terminal=True, highlight=False).print(plan)
+        console = Console(force_terminal=True, highlight=False)
+        with console.capture() as painted:
+            console.print(plan)
+        self.result(painted.get())
 
     def plan_view(self, plan: Plan, view: Optional[str], page: Optional[str], *, saved: Optional[str] = None) -> None:
         """Print a plan as *view* says: its saved form, lines, Markdown or for people; and write an HTML *page*."""
@@ -128,8 +130,7 @@ class Output:
 
     def lines(self, items: Iterable[str]) -> None:
         """Write lines to standard output while they come; none at all where there is none."""
-        for item in items:
-            self.result(item)
+        self._write(f"{item}\n" for item in items)
 
     def save_page(self, place: str, title: str, fragment: str) -> None:
         """Write an HTML page; raises StorageError where it cannot be written."""
@@ -230,3 +231,40 @@ def join_documents(documents: Mapping[str, Union[str, None]]) -> str:
     """Return one JSON object of documents that are JSON already; None becomes null."""
     members = (f'"{name}": {"null" if text is None else text.strip()}' for name, text in documents.items())
     return "{" + ",\n".join(members) + "}"
+
+
+# ------------------------------------------------------------------------------------------------- the common options
+
+
+def _louder(context: click.Context, _: click.Parameter, value: int) -> None:
+    if value:
+        context.ensure_object(Output).set_verbosity(1)
+
+
+def _quieter(context: click.Context, _: click.Parameter, value: bool) -> None:
+    if value:
+        context.ensure_object(Output).set_verbosity(-1)
+
+
+def _set(name: str) -> Callable[[click.Context, click.Parameter, bool], None]:
+    def apply(context: click.Context, _: click.Parameter, value: bool) -> None:
+        if value:
+            setattr(context.ensure_object(Output), name, True)
+
+    return apply
+
+
+def habits() -> List[click.Parameter]:
+    """Return the options of every command, and of the program itself; they come last in its help."""
+    flag: Dict[str, Any] = {"is_flag": True, "expose_value": False}
+    here: Dict[str, Any] = {"allow_from_autoenv": False, "expose_value": False}
+    return [
+        click.Option(["--no-color"], callback=_set("no_color"), help="Never use colours.", **_named(flag, "NO_COLOR")),
+        click.Option(["--no-input"], callback=_set("no_input"), help="Never ask.", **_named(flag, "NO_INPUT")),
+        click.Option(["-q", "--quiet"], is_flag=True, callback=_quieter, help="Only results and errors.", **here),
+        click.Option(["-v", "--verbose"], count=True, callback=_louder, help="Log lines and tracebacks.", **here),
+    ]
+
+
+def _named(attributes: Dict[str, Any], variable: str) -> Dict[str, Any]:
+    return {**attributes, "envvar": f"{ENVIRONMENT}_{variable}"}

@@ -9,7 +9,7 @@ import click
 from attrs import define
 
 from ..errors import RecipeError, SyncInterrupted
-from .options import json_option, look_options, request, state_option, state_place, subcommand
+from .options import json_option, place_options, request, state_option, state_place, subcommand
 from .output import Output
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def local_place(state: Optional[str]) -> str:
     from ..state.manager import default_place
 
     if state is not None and "://" in state:
-        raise RecipeError(f"states can be listed in a folder of this machine, not at {state}; name the pair's places")
+        raise RecipeError("states are listed in a folder of this machine, not at a URL; name the pair by its places")
     if state in (None, "default"):
         return os.environ.get("SYNCENGINE_STATE") or default_place()
     return str(state)
@@ -149,7 +149,7 @@ def _pair_lines(pair: PairSummary) -> Iterator[str]:
 )
 @_pair_argument
 @json_option
-@look_options
+@place_options
 @click.pass_context
 def shown_pair(
     context: click.Context,
@@ -161,13 +161,8 @@ def shown_pair(
     **_: object,
 ) -> None:
     """Show what is remembered of one pair."""
-    from ..state.manager import SyncStateManager
-
-    place = local_place(None if state is None else state_place(state))
-    name = stored_pair(place, places[0]).pair_id if _is_id(places) else _manager_id(context, output, places)
-    summary = next((pair for pair in SyncStateManager.pairs(place) if pair.pair_id == name), None)
-    if summary is None:
-        raise RecipeError(f"nothing is remembered of this pair in {place}")
+    place = None if state is None else state_place(state)
+    summary = _by_id(place, places[0]) if _is_id(places) else _by_places(context, output, places)
     if as_json:
         output.document(pair_record(summary))
     else:
@@ -178,12 +173,27 @@ def _is_id(places: Sequence[str]) -> bool:
     return len(places) == 1 and len(places[0]) >= 4 and all(letter in "0123456789abcdef" for letter in places[0])
 
 
-def _manager_id(context: click.Context, output: Output, places: Sequence[str]) -> str:
+def _by_id(state: Optional[str], name: str) -> PairSummary:
+    from ..state.manager import SyncStateManager
+
+    place = local_place(state)
+    pair_id = stored_pair(place, name).pair_id
+    found = [pair for pair in SyncStateManager.pairs(place) if pair.pair_id == pair_id]
+    if not found:
+        raise RecipeError(f"only past runs of {pair_id} are kept; its state was reset")
+    return found[0]
+
+
+def _by_places(context: click.Context, output: Output, places: Sequence[str]) -> PairSummary:
+    from ..state.manager import PairSummary
+
     with request(context, places).engine(output) as engine:
         manager = engine.job().state
-        if manager is None:
-            raise click.UsageError("without a state nothing is remembered", context)
-        return manager.pair_id
+        header = None if manager is None else manager.header
+        if manager is None or header is None:
+            raise RecipeError("nothing is remembered of this pair")
+        last = next(iter(manager.runs()), None)
+        return PairSummary(manager.pair_id, header.shown, header.generation, header.rows, last)
 
 
 def _with_pair(context: click.Context, output: Output, places: Sequence[str], action: Callable[[Pair], None]) -> None:
@@ -216,7 +226,7 @@ def _consent(context: click.Context, output: Output, question: str, *, yes: bool
 )
 @_pair_argument
 @_yes_option
-@look_options
+@place_options
 @click.pass_context
 def reset(context: click.Context, /, output: Output, places: Tuple[str, ...], yes: bool, **_: object) -> None:
     """Forget what a pair last agreed on: the next run is a first sync.
@@ -240,7 +250,7 @@ def reset(context: click.Context, /, output: Output, places: Tuple[str, ...], ye
 )
 @_pair_argument
 @_yes_option
-@look_options
+@place_options
 @click.pass_context
 def remove(context: click.Context, /, output: Output, places: Tuple[str, ...], yes: bool, **_: object) -> None:
     """Delete everything that is remembered of a pair, its past runs too; neither side is touched."""
@@ -260,7 +270,7 @@ def remove(context: click.Context, /, output: Output, places: Tuple[str, ...], y
     group=command,
 )
 @_pair_argument
-@look_options
+@place_options
 @click.pass_context
 def unlock(context: click.Context, /, output: Output, places: Tuple[str, ...], **_: object) -> None:
     """Remove the lock of a run that cannot be asked any more; refused where it is alive on this machine."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Optional, Tuple
 import click
 from attrs import frozen
 
-from ..errors import SyncInterrupted
+from ..errors import SyncError, SyncInterrupted
 from .options import Request, events_option, json_option, places_argument, request, subcommand, sync_options, together
 from .output import Output, join_documents, stopping
 
@@ -68,7 +68,7 @@ def command(
     """Plan, show the plan, ask, and perform it.
 
     What is performed is the plan that was shown. Without a terminal nobody can be asked: pass --yes. More than 20
-    deletions ask for their number.
+    deletions ask for their number. Ends like `apply`, and with 130 where the answer is no.
     """
     if not yes and not output.can_ask:
         raise click.UsageError(
@@ -87,11 +87,8 @@ def _synced(asked: Request, output: Output, manner: _Manner) -> int:
             return SyncInterrupted.exit_code
         try:
             report = _applied(engine, plan, output)
-        except SyncInterrupted as error:
-            _end(plan, error.report, output, manner)
-            raise
-        except Exception:
-            _end(plan, None, output, manner)
+        except SyncError as error:
+            _end(plan, getattr(error, "report", None), output, manner)
             raise
     _end(plan, report, output, manner)
     return report.exit_code

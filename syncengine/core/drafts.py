@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Dict, Mapping, Optional, Tuple, Union
+from typing import Callable, Dict, Mapping, Optional, Tuple, Union
 
 from attrs import evolve, field, frozen
 
@@ -45,6 +45,8 @@ class SideTraits:
     true_mtime: bool = False
     mtime_granularity_ns: int = 1
     max_name_bytes: Optional[int] = None
+    name_refusal: Callable[[str], Optional[str]] = lambda _: None
+    """Says why nothing of a name can be written there, None where it can."""
     same_storage: bool = False
     """Both sides are one storage that copies within itself: bytes do not travel."""
 
@@ -69,7 +71,7 @@ class Drafts:
         path = standing.own_path if standing is not None else self._spelled(change.path, target)
         if path is None:
             return _unmapped(change.path)
-        return self._unholdable(path, arriving, target) or Operation(
+        return self.unholdable(path, arriving, target) or Operation(
             Action.CREATE if standing is None else Action.UPDATE,
             arriving.kind,
             target,
@@ -175,7 +177,7 @@ class Drafts:
             return path
         return self.path_map.backward(path)
 
-    def _unholdable(self, path: str, arriving: Entry, target: Side) -> Optional[Problem]:
+    def unholdable(self, path: str, arriving: Entry, target: Side) -> Optional[Problem]:
         """Return why the target cannot hold *arriving* under that name."""
         traits = self.traits[target]
         if arriving.kind is Kind.SYMLINK and not traits.symlinks:
@@ -184,6 +186,10 @@ class Drafts:
         longest = traits.max_name_bytes
         if longest is not None and any(len(encoded(part)) > longest for part in path.split("/")):
             message = f"the name {shown(path)} is longer than the {longest} bytes that the {target.value} holds"
+            return Problem(ProblemKind.BAD_NAME, path, message, "plan", target)
+        refused = traits.name_refusal(path)
+        if refused is not None:
+            message = f"the {target.value} cannot hold {shown(path)}: the name {refused}"
             return Problem(ProblemKind.BAD_NAME, path, message, "plan", target)
         return None
 
@@ -196,7 +202,7 @@ class Drafts:
     def row(self, change: Change, source: Entry, destination: Entry) -> Base:
         """Return what the state remembers of content that both sides hold."""
         both = ((Side.SOURCE, source), (Side.DESTINATION, destination))
-        known = common_digest_text(source.stamp, destination.stamp)
+        known = _common_digest(source.stamp, destination.stamp)
         still = change.base is not None and change.comparison.source is not SideChange.MODIFIED
         return Base(
             change.path,
@@ -225,12 +231,17 @@ class Drafts:
 
     def conflict(self, change: Change, kind: ConflictKind) -> Conflict:
         """Return the conflict that *change* is, undecided."""
-        stamps = {side.value: None if entry is None else self.stamp(side, entry) for side, entry in _entries(change)}
-        return Conflict(change.path, kind, base=None if change.base is None else change.base.source, **stamps)
+        return Conflict(
+            change.path,
+            kind,
+            base=None if change.base is None else change.base.source,
+            source=self._stamp_at(change, Side.SOURCE),
+            destination=self._stamp_at(change, Side.DESTINATION),
+        )
 
-
-def _entries(change: Change) -> Tuple[Tuple[Side, Optional[Entry]], ...]:
-    return (Side.SOURCE, change.source), (Side.DESTINATION, change.destination)
+    def _stamp_at(self, change: Change, side: Side) -> Optional[Stamp]:
+        entry = change.entry(side)
+        return None if entry is None else self.stamp(side, entry)
 
 
 def _unmapped(path: str) -> Problem:
@@ -238,8 +249,7 @@ def _unmapped(path: str) -> Problem:
     return Problem(ProblemKind.UNSUPPORTED, path, message, "plan", Side.SOURCE)
 
 
-def common_digest_text(first: Stamp, second: Stamp) -> Optional[str]:
-    """Return the strongest digest both stamps share, to be remembered with the row."""
+def _common_digest(first: Stamp, second: Stamp) -> Optional[str]:
     return next((digest for digest in first.digests if digest in second.digests), None)
 
 

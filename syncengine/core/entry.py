@@ -235,9 +235,12 @@ class Snapshot:
     problems: List[Problem] = field(factory=list)
 
     def __iter__(self) -> Iterator[Seen]:
+        met = 0
         for item in self.items:
             if isinstance(item, Problem):
-                self.problems.append(item)
+                met += 1
+                if met > len(self.problems):  # items that are read again bring the same problems
+                    self.problems.append(item)
             yield item
 
     @property
@@ -248,7 +251,7 @@ class Snapshot:
     def materialize(self) -> Snapshot:
         """Read the whole stream and return a snapshot that can be read again."""
         items = tuple(self)
-        return Snapshot(self.location, items)
+        return Snapshot(self.location, items, list(self.problems))
 
     @property
     def entries(self) -> Iterator[Entry]:

@@ -133,16 +133,18 @@ def guard_blockers(
     operations: Iterable[Operation], guards: Guards, live: Dict[Side, int], *, allow_mass_delete: bool = False
 ) -> Iterator[Blocker]:
     """Yield every limit that *operations* exceed; *live* is what each side holds."""
-    deletes = dict.fromkeys(Side, 0)
-    overwrites = dict.fromkeys(Side, 0)
-    transfer = 0
+    deleted, overwritten, transfer = [0, 0], [0, 0], 0
     destroying = []
+    source, limits_overwrites, protects = Side.SOURCE, guards.max_overwrite is not None, bool(guards.protect)
     for operation in operations:
-        deletes[operation.target] += operation.removes_file
-        overwrites[operation.target] += operation.overwrites
         transfer += operation.size
-        if guards.protect and operation.destroys:
+        if operation.removes_file:
+            deleted[operation.target is not source] += 1
+        elif limits_overwrites and operation.overwrites:
+            overwritten[operation.target is not source] += 1
+        if protects and operation.destroys:
             destroying.append(operation)
+    deletes, overwrites = dict(zip(Side, deleted)), dict(zip(Side, overwritten))
     for side in Side:
         if not allow_mass_delete and guards.max_delete is not None:
             yield from _exceeded(

@@ -47,6 +47,9 @@ def join(base: Iterable[Base], source: Iterable[Seen], destination: Iterable[See
         )
 
 
+_FILE = Kind.FILE  # looking a member up in its enum costs more than comparing with it
+
+
 class _Cursor:
     """The head of one stream, checked for its order."""
 
@@ -68,7 +71,7 @@ class _Cursor:
         if type(item) is Problem:
             return self._problem(item, taken)
         # The position of a file is its path: asking the property costs more than the rest of this step.
-        position = item.path if item.kind is Kind.FILE else item.position
+        position = item.path if item.kind is _FILE else item.position
         if before and not precedes(before, position):
             raise ScanError(f"the listing is out of order: {shown(position)!r} came after {shown(before)!r}")
         self.item, self.position = item, position
@@ -181,17 +184,25 @@ class Joiner:
             self._regions.append(Region(seen.path, excluded=True))
         elif isinstance(seen, Problem) and seen.extent is not Extent.NOTHING:
             self._regions.append(Region(seen.path, excluded=False, rest=seen.extent is Extent.REST))
+            if seen.extent is Extent.REST:
+                # Whether a directory faces them can no longer be known.
+                self._held = [_Held(evolve(held.views, region=self._regions[-1])) for held in self._held]
 
     def _may_face_directory(self, position: str, views: Views) -> bool:
-        return not position.endswith("/") and (views.source is None) is not (views.destination is None)
+        if self.holds_both or position.endswith("/"):
+            return False
+        return (views.source is None) is not (views.destination is None)
 
     def _released(self, position: str, source: Optional[Seen], destination: Optional[Seen]) -> Iterator[Views]:
         waiting: List[_Held] = []
         for held in self._held:
             path = held.views.path
-            if position.startswith(path + "/"):
+            below = position.startswith(path + "/")
+            if below and source is None and destination is None:
+                waiting.append(held)  # only the state remembers something there
+            elif below and held.views.region is None:
                 yield self._facing(held.views, position, source, destination)
-            elif held.passed(position):
+            elif below or held.passed(position):
                 yield held.views
             else:
                 waiting.append(held)
@@ -200,13 +211,10 @@ class Joiner:
     def _facing(self, views: Views, position: str, source: Optional[Seen], destination: Optional[Seen]) -> Views:
         """Return the views of a file whose name is a directory's on one side."""
         across = destination if views.source is not None else source
-        beside = source if views.source is not None else destination
-        if across is None and beside is None:
-            return views  # only the state remembers something below
         if position == views.path + "/" and across is not None and type(across) is not Entry:
             return self._blocked(views, across)
         if across is None:
-            return views if self.holds_both else evolve(views, collision=True)
+            return evolve(views, collision=True)
         directory = Entry(views.path, Kind.DIRECTORY, Stamp())
         if views.source is not None:
             return Views(views.path, views.base, views.source, directory)

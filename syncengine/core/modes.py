@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from enum import Enum
 from typing import Dict, Type, TypeVar, Union
 
@@ -168,6 +167,8 @@ def choice(enum: Type[_Choice], text: Union[str, _Choice], name: str) -> _Choice
 
 def unknown_choice(name: str, text: str, valid: list[str]) -> RecipeError:
     """Return the error for a value that is none of *valid*, naming the nearest."""
+    from difflib import get_close_matches
+
     near = get_close_matches(str(text), valid, n=1)
     hint = f"; did you mean {near[0]!r}?" if near else "."
     return RecipeError(f"{name} cannot be {text!r}{hint} Valid: {', '.join(valid)}.")

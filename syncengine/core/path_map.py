@@ -32,7 +32,10 @@ class PathMap:
             return mapping
         if callable(mapping):
             return cls((("<function>", getattr(mapping, "__qualname__", type(mapping).__name__)),), mapping)
-        pairs = tuple(sorted(dict(mapping).items()))
+        try:
+            pairs = tuple(sorted(dict(mapping).items()))
+        except (TypeError, ValueError):
+            raise RecipeError(f"path_map is a mapping of paths or a function of a path, not {mapping!r}") from None
         for position in (0, 1):
             names = [pair[position] for pair in pairs]
             if len(set(names)) != len(names):

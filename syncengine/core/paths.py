@@ -98,6 +98,18 @@ def parents(path: str) -> Iterator[str]:
         position = path.find("/", position + 1)
 
 
+def upwards(directory: str) -> Iterator[str]:
+    """Yield *directory* and the directories above it, innermost first; the root, the empty string, is last.
+
+    >>> list(upwards("a/b"))
+    ['a/b', 'a', '']
+    """
+    while directory:
+        yield directory
+        directory = parent(directory)
+    yield ""
+
+
 def parent(path: str) -> str:
     """Return the directory that holds *path*; the root is the empty string."""
     return path.rpartition("/")[0]

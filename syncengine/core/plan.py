@@ -97,7 +97,7 @@ class Operation:
     @property
     def destroys(self) -> bool:
         """Whether bytes on the target are lost or retained."""
-        return self.kind_before is not Kind.DIRECTORY and self.expect_target is not None and self.action in _REPLACING
+        return self.expect_target is not None and self.action in _REPLACING and self.kind_before is not Kind.DIRECTORY
 
     @property
     def kind_before(self) -> Optional[Kind]:
@@ -116,7 +116,7 @@ class Operation:
     @property
     def overwrites(self) -> bool:
         """Whether a file is replaced by other content."""
-        return self.action in (Action.UPDATE, Action.COPY, Action.MOVE) and self.destroys
+        return self.action in _OVERWRITING and self.destroys
 
     @property
     def compared_as(self) -> str:
@@ -131,7 +131,8 @@ class Operation:
         return self.origin[1]
 
 
-_REPLACING = (Action.UPDATE, Action.COPY, Action.MOVE, Action.DELETE)
+_OVERWRITING = (Action.UPDATE, Action.COPY, Action.MOVE)
+_REPLACING = (*_OVERWRITING, Action.DELETE)
 
 
 class AgreementKind(str, Enum):
@@ -601,23 +602,33 @@ def _field_test(name: str, value: Any) -> Callable[[Any], bool]:
 
 
 def _totals(plan: Plan) -> Totals:
-    counts: Dict[Tuple[Side, Action], Count] = {}
-    requests = dict.fromkeys(Side, 0)
+    # A million operations are counted here: in lists of integers, without a value of its own for each step.
+    sums: Dict[Tuple[Side, Action], List[int]] = {(side, action): [0, 0] for side in Side for action in Action}
+    at = {side: {action: sums[side, action] for action in Action} for side in Side}
+    into_source, into_destination = at[Side.SOURCE], at[Side.DESTINATION]
+    requests = [0, 0]
     transfer = removed = overwritten = retained = 0
+    source, delete = Side.SOURCE, Action.DELETE
     for operation in plan.operations:
-        where = (operation.target, operation.action)
-        before = counts.get(where, _NO_COUNT)
-        old_size = (operation.expect_target.size or 0) if operation.expect_target is not None else 0
-        is_removal = operation.action is Action.DELETE
-        counts[where] = Count(before.files + 1, before.bytes + (old_size if is_removal else operation.size))
-        transfer += operation.size
-        removed += old_size if is_removal else 0
-        overwritten += old_size if operation.overwrites else 0
+        action, size, expected, origin = operation.action, operation.size, operation.expect_target, operation.origin
+        to_source = operation.target is source
+        moved = size
+        if expected is not None and expected.size:
+            if action is delete:
+                moved = expected.size
+                removed += moved
+            elif action in _OVERWRITING and operation.kind_before is not Kind.DIRECTORY:
+                overwritten += expected.size
+        counted = into_source[action] if to_source else into_destination[action]
+        counted[0] += 1
+        counted[1] += moved
+        transfer += size
         retained += operation.retain
         # A look, the call itself, and a look at what was written; reading costs a look and a read.
-        requests[operation.target] += 2 if is_removal else 3
-        if operation.origin is not None:
-            requests[operation.origin[0]] += 2
+        requests[not to_source] += 2 if action is delete else 3
+        if origin is not None:
+            requests[origin[0] is not source] += 2
+    counts = {where: Count(*found) for where, found in sums.items() if found[0]}
     return Totals(
         counts=counts,
         transfer_bytes=transfer,
@@ -631,8 +642,5 @@ def _totals(plan: Plan) -> Totals:
         problems=len(plan.problems),
         to_record=len(plan.agreements),
         live=dict(plan.live),
-        requests=requests,
+        requests=dict(zip(Side, requests)),
     )
-
-
-_NO_COUNT = Count()

@@ -18,6 +18,7 @@ from attrs import evolve, frozen
 from .comparator import Change, Equality, SideChange
 from .entry import Kind, Side
 from .modes import InitialSyncPreference, OnlyIf, Retain, SyncMode
+from .paths import is_within
 from .plan import ConflictKind
 
 
@@ -109,6 +110,12 @@ class Policy:
     initial: Optional[InitialSyncPreference] = None
     only_if: OnlyIf = OnlyIf.ALWAYS
     force: bool = False
+    todo: Tuple[str, ...] = ("",)
+    """The prefixes that the first sync has not seen yet; its preference governs nothing else."""
+
+    def governs(self, path: str) -> bool:
+        """Say whether the first sync still decides *path*."""
+        return any(is_within(path, prefix) for prefix in self.todo)
 
 
 @frozen
@@ -174,8 +181,10 @@ def reconcile(change: Change, policy: Policy) -> Decision:
     effect, retained = Effect(cell.rstrip("ʳ")), cell.endswith("ʳ")
     decision = Decision(row, effect, retained, by_preference=by_preference)
     if row in ("T4", "T6", "T9") and policy.force:
-        decision = evolve(decision, effect=_forced(policy.mode), retain=False)
-    decision = _judged_by_only_if(decision, change, policy)
+        forced = _judged_by_only_if(evolve(decision, effect=_forced(policy.mode)), change, policy)
+        decision = decision if forced.refused else forced
+    else:
+        decision = _judged_by_only_if(decision, change, policy)
     if effect is Effect.NOTHING and row in ("T11", "T12", "T14", "T15"):
         return evolve(decision, dormant=True)
     return evolve(decision, retain=_retain(decision, change, policy))
@@ -183,7 +192,7 @@ def reconcile(change: Change, policy: Policy) -> Decision:
 
 def _cell(row: str, change: Change, policy: Policy) -> Tuple[str, bool]:
     if policy.mode is SyncMode.TWO_WAY:
-        if change.base is None and policy.initial is not None:
+        if change.base is None and policy.initial is not None and policy.governs(change.path):
             preferred = PREFERENCES.get(policy.initial, {}).get(row)
             if preferred is not None:
                 return preferred, True

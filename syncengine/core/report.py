@@ -134,6 +134,7 @@ class Report:
             agreements=(),
             parent_digest=self.plan.digest,
             original_digest=self.plan.root_digest,
+            approvals=(),
         )
 
     def raise_for_status(self) -> Report:

@@ -1,7 +1,7 @@
 """The order in which the operations of a plan are performed, derived from the operations alone.
 
-* What frees a path (a directory that a file replaces, a file that a directory replaces) goes with the write that
-  needs it, as one unit.
+* What frees a path (what lies in a directory that a file replaces, a file that a directory replaces) goes with the
+  first write that needs it, as one unit. Storages without directories have no operation for the directory itself.
 * A write that replaces a file which other operations still read waits for them, and is withheld if one of them failed:
   it would destroy the only copy.
 * Every other deletion comes after all writes to its side, files before the directories that held them, deepest first.
@@ -9,12 +9,12 @@
 
 from __future__ import annotations
 
-from typing import Dict, Iterable, List, Sequence, Set, Tuple
+from typing import Dict, Iterable, Iterator, List, Sequence, Set, Tuple
 
 from attrs import frozen
 
 from .entry import Kind, Side
-from .paths import encoded, is_within
+from .paths import encoded, parents
 from .plan import Action, Operation, Reason
 
 Place = Tuple[Side, str]
@@ -58,34 +58,56 @@ def schedule(operations: Sequence[Operation]) -> Schedule:
 
 
 def _units(operations: Sequence[Operation]) -> Tuple[Tuple[Unit, ...], List[Operation]]:
-    changes = [
-        operation
-        for operation in operations
-        if operation.action is Action.UPDATE and operation.reason is Reason.KIND_CHANGED
-    ]
-    if not changes:
-        return (), list(operations)
+    freeing = _freeing(operations)
     units: List[Unit] = []
-    taken: Set[str] = set()
-    for change in changes:
-        freeing = _freeing(change, operations)
-        taken.update(operation.id for operation in (*freeing, change))
-        units.append(Unit((*freeing, change)))
-    return tuple(units), [operation for operation in operations if operation.id not in taken]
+    rest: List[Operation] = []
+    for operation in operations:
+        freed = freeing.get(_place(operation), ())
+        if operation.action is not Action.DELETE and (freed or _changes_kind(operation)):
+            units.append(Unit((*sorted(freed, key=_deletion_order), operation)))
+        else:
+            rest.append(operation)
+    taken = {operation.id for unit in units for operation in unit.operations}
+    return tuple(units), [operation for operation in rest if operation.id not in taken]
 
 
-def _freeing(change: Operation, operations: Iterable[Operation]) -> Tuple[Operation, ...]:
-    """Return the deletions below a directory that a file replaces, contents first."""
-    if change.kind is Kind.DIRECTORY:
-        return ()
-    below = [
-        operation
-        for operation in operations
-        if operation.action is Action.DELETE
-        and operation.target is change.target
-        and is_within(operation.path, change.path)
-    ]
-    return tuple(sorted(below, key=_deletion_order))
+def _changes_kind(operation: Operation) -> bool:
+    return operation.action is Action.UPDATE and operation.reason is Reason.KIND_CHANGED
+
+
+def _freeing(operations: Iterable[Operation]) -> Dict[Place, List[Operation]]:
+    """Return, by the place of a write, the deletions in the directory it replaces, and of a file above it."""
+    deletions = {_place(each): each for each in operations if each.action is Action.DELETE}
+    if not deletions:
+        return {}
+    writes = [operation for operation in operations if operation.action is not Action.DELETE]
+    replacing = {_place(operation) for operation in writes if _needs_its_place(operation)}
+    first_below: Dict[Place, Place] = {}
+    for operation in writes:
+        for above in _places_above(operation):
+            if above in deletions:
+                first_below.setdefault(above, _place(operation))
+    freeing: Dict[Place, List[Operation]] = {}
+    for place, deletion in deletions.items():
+        needed_by = next((above for above in _places_above(deletion) if above in replacing), None)
+        if needed_by is None and deletion.kind is not Kind.DIRECTORY:
+            needed_by = first_below.get(place)
+        if needed_by is not None:
+            freeing.setdefault(needed_by, []).append(deletion)
+    return freeing
+
+
+def _needs_its_place(operation: Operation) -> bool:
+    """Say whether a file comes where a directory may stand."""
+    return operation.kind is not Kind.DIRECTORY and operation.kind_before in (None, Kind.DIRECTORY)
+
+
+def _place(operation: Operation) -> Place:
+    return operation.target, operation.path
+
+
+def _places_above(operation: Operation) -> Iterator[Place]:
+    return ((operation.target, path) for path in parents(operation.path))
 
 
 def _deletion_order(operation: Operation) -> Tuple[bool, int, bytes]:

@@ -13,12 +13,12 @@ from typing import Callable, Dict, Iterable, Mapping, Optional, Set, Tuple
 
 from attrs import define, evolve, field, frozen
 
+from ..core.bootstrap import still_to_see
 from ..core.comparator import is_racy
 from ..core.entry import Base, Kind, Side, Stamp
 from ..core.paths import is_within, parents
 from ..core.plan import Action, Agreement, AgreementKind, Operation, Plan, Reason
 from ..core.report import Outcome, Report, Status
-from ..serial import outcome_record
 from ..state.journal import JournalWriter, Started
 from ..state.manager import Run, SyncStateManager
 from ..storage.protocol import StorageClientProtocol, SupportsFlush
@@ -58,7 +58,8 @@ class Recorder:
         mode = plan.settings.mode.value
         self.state.acquire()
         newer = self._newer_paths()
-        self.state.begin(Run(self.run_id, self.started_at, mode, plan.digest, plan.root_digest))
+        run = Run(self.run_id, self.started_at, mode, plan.digest, plan.root_digest)
+        self.state.begin(run, preference=plan.settings.initial)
         self._journal = self.state.journal.start(
             Started(self.run_id, plan.digest, plan.root_digest, self.state.generation, self.started_at)
         )
@@ -92,6 +93,8 @@ class Recorder:
 
     def take(self, outcome: Outcome) -> None:
         """Note one outcome, and commit the group when it is full or old."""
+        from ..serial import outcome_record
+
         assert self._journal is not None
         self._journal.append(outcome_record(outcome))
         if outcome.status is not Status.DONE:
@@ -202,6 +205,9 @@ class Recorder:
     def finish(self, report: Report, finished_at: datetime) -> None:
         """Commit what is left, record the end of the run, and let the lock go."""
         self.flush()
+        if not report.interrupted:
+            todo = self.state.bootstrap.todo
+            self.state.set_bootstrap(still_to_see(todo, self.plan.settings.scope, self.plan.problems))
         counts = {status.value: len(outcomes) for status, outcomes in report.by_status.items()}
         assert self._journal is not None
         self._journal.finish(finished_at, applied_in_full=report.ok)

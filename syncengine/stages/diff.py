@@ -7,8 +7,7 @@ stream and without leaving its order.
 from __future__ import annotations
 
 from collections import deque
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Callable, Deque, Iterable, Iterator, Mapping, Optional, Tuple, Union
+from typing import TYPE_CHECKING, Callable, Deque, Iterable, Iterator, Mapping, Optional, Tuple, Union
 
 from attrs import evolve, field, frozen
 
@@ -16,12 +15,16 @@ from ..core.comparator import Change, Comparison, FileComparator, Question
 from ..core.entry import Base, Entry, Kind, Seen, Side, Snapshot
 from ..core.merge import Joiner, Triple, Views, join
 from ..core.paths import encoded
+from ..core.tally import Tally
 from ..errors import StorageError
 from ..events import Emitter, ScanProgressed
 from ..storage.digests import digest
 from ..storage.protocol import StorageClientProtocol
-from .job import Changed, Job, Tally
+from .job import Changed, Job
 from .scan import mapped
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future, ThreadPoolExecutor
 
 Settle = Callable[[Question], Optional[str]]
 
@@ -29,6 +32,8 @@ LOOKAHEAD = 64
 """How many paths may wait for a digest; bounds memory while the stream goes on."""
 
 PROGRESS_EVERY = 5_000
+
+_SETTLED = (Change, Views)
 
 
 def changes(
@@ -61,12 +66,13 @@ def changes(
 def _moved_on(triples: Iterable[Triple], tally: Tally, emitter: Emitter, *, look_at_all: bool) -> Iterator[Triple]:
     """Count every triple and pass on those that are not unchanged: the one loop that runs for every path."""
     at_source = at_destination = remembered = unchanged = 0
+    directory = Kind.DIRECTORY  # looked up once: an enum answers slowly
     try:
-        for triple in triples:
+        for paths, triple in enumerate(triples, tally.paths + 1):
             _, base, source, destination = triple
-            tally.paths += 1
-            if not tally.paths % PROGRESS_EVERY:
-                emitter.emit(ScanProgressed(tally.paths, tally.changes))
+            tally.paths = paths
+            if not paths % PROGRESS_EVERY:
+                emitter.emit(ScanProgressed(paths, tally.changes))
             # Equal stamps on both sides: whoever agreed on them agrees still. Nearly every path ends here.
             if (
                 base is not None
@@ -79,12 +85,12 @@ def _moved_on(triples: Iterable[Triple], tally: Tally, emitter: Emitter, *, look
                 and not look_at_all
                 and source.kind is base.kind is destination.kind
             ):
-                if base.kind is not Kind.DIRECTORY:
+                if base.kind is not directory:
                     unchanged += 1
                 continue
-            at_source += type(source) is Entry and source.kind is not Kind.DIRECTORY
-            at_destination += type(destination) is Entry and destination.kind is not Kind.DIRECTORY
-            remembered += base is not None and base.live and base.kind is not Kind.DIRECTORY
+            at_source += type(source) is Entry and source.kind is not directory
+            at_destination += type(destination) is Entry and destination.kind is not directory
+            remembered += base is not None and base.live and base.kind is not directory
             yield triple
     finally:
         tally.unchanged += unchanged
@@ -110,7 +116,7 @@ class _Settler:
 
     def later(self, item: Union[Changed, Future[Changed]]) -> Iterator[Changed]:
         """Queue *item* and yield what is ready before it."""
-        if not self._waiting and not isinstance(item, Future):
+        if not self._waiting and isinstance(item, _SETTLED):
             yield item
             return
         self._waiting.append(item)
@@ -123,6 +129,8 @@ class _Settler:
             yield from self.later(_change(views, comparison))
             return
         if self._pool is None:
+            from concurrent.futures import ThreadPoolExecutor
+
             self._pool = ThreadPoolExecutor(max_workers=4, thread_name_prefix="syncengine-digest")
         yield from self.later(self._pool.submit(self._settled, views, comparison, comparator))
 
@@ -151,11 +159,11 @@ class _Settler:
 
 
 def _ready(item: Union[Changed, Future[Changed]]) -> bool:
-    return not isinstance(item, Future) or item.done()
+    return isinstance(item, _SETTLED) or item.done()
 
 
 def _value(item: Union[Changed, Future[Changed]]) -> Changed:
-    return item.result() if isinstance(item, Future) else item
+    return item if isinstance(item, _SETTLED) else item.result()
 
 
 def _change(views: Views, comparison: Comparison) -> Change:

@@ -7,14 +7,12 @@ only what depends on it.
 
 from __future__ import annotations
 
-import random
 import signal
 import threading
 import time
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
-from datetime import datetime, timezone
-from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Set, Tuple
+from datetime import datetime, timedelta, timezone
+from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Set, Tuple
 
 from attrs import define, evolve, field, frozen
 
@@ -47,6 +45,9 @@ from .commit import Recorder
 from .job import Job, Limits
 from .scan import problem_of
 from .throttle import Rate
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future, ThreadPoolExecutor
 
 _BACKOFF_SECONDS = 0.2
 _LONGEST_BACKOFF_SECONDS = 30.0
@@ -121,6 +122,8 @@ class SyncOperations:
 
     def _back_off(self, attempts: int) -> None:
         """Wait longer after each try, by a random part of it so that workers do not come back in step."""
+        import random
+
         longest = min(_LONGEST_BACKOFF_SECONDS, _BACKOFF_SECONDS * 2**attempts)
         self.cancel.wait(random.uniform(longest / 2, longest))  # noqa: S311 - spreads retries, guards no secret
 
@@ -438,11 +441,15 @@ class Execution:
             for operation in operations:
                 yield self._one(operation)
             return
+        from concurrent.futures import ThreadPoolExecutor
+
         with ThreadPoolExecutor(self.workers, thread_name_prefix="syncengine-transfer") as pool:
             yield from self._pooled(pool, operations)
 
     def _pooled(self, pool: ThreadPoolExecutor, operations: Sequence[Operation]) -> Iterator[Outcome]:
         """Keep the workers busy without queueing a million operations; outcomes come as they are done."""
+        from concurrent.futures import FIRST_COMPLETED, wait
+
         running: Dict[Future[Outcome], Operation] = {}
         waiting = iter(operations)
         while True:
@@ -500,6 +507,8 @@ class Execution:
 
     def _changed_kind(self, change: Operation) -> Outcome:
         """Replace a directory by a file, or the reverse; the path is free of contents by now."""
+        if change.kind_before in (None, change.kind):
+            return self._performed(change)  # the storage has no directories: none stands at the path
         client = self.operations.client(change.target)
         if change.kind is Kind.DIRECTORY:
             return self._file_became_directory(change)
@@ -577,7 +586,7 @@ class Execute:
         plan = job.plan
         assert plan is not None, "a plan comes before its execution"
         refuse_blocked(plan.blockers)
-        job = job if job.run_id is not None else job.with_(run_id=run_id(job.now, plan.digest))
+        job = job if job.run_id is not None else job.with_(run_id=_fresh_run_id(job, plan))
         recorder = self._recorder(job, plan)
         if recorder is not None:
             recorder.begin()
@@ -655,6 +664,16 @@ def _interrupting(interrupt: Callable[[], None]) -> Iterator[None]:
 
 def _is_main_thread() -> bool:
     return threading.current_thread() is threading.main_thread()
+
+
+def _fresh_run_id(job: Job, plan: Plan) -> str:
+    """Return an id that no finished run has: the same plan may be tried again within one second."""
+    started = job.now
+    while True:
+        name = run_id(started, plan.digest)
+        if job.state is None or job.state.run(name) is None:
+            return name
+        started += timedelta(seconds=1)
 
 
 def refuse_blocked(blockers: Sequence[Blocker]) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import threading
 from datetime import datetime
-from typing import Any, Callable, Dict, Iterable, Mapping, Optional, Tuple, Union
+from typing import TYPE_CHECKING, Any, Callable, Iterable, Mapping, Optional, Tuple, Union
 
-from attrs import define, evolve, field, frozen
+from attrs import evolve, field, frozen
 
 from ..core.comparator import Change, SideFacts
 from ..core.entry import Side, Snapshot
@@ -14,10 +14,13 @@ from ..core.merge import Views
 from ..core.path_map import PathMap
 from ..core.plan import Endpoint, Operation, Plan, Settings
 from ..core.report import Outcome, Report
+from ..core.tally import Tally
 from ..events import Emitter
 from ..state.manager import SyncStateManager
 from ..storage.protocol import StorageClientProtocol
-from .filter import IgnoreFileManager
+
+if TYPE_CHECKING:
+    from .filter import IgnoreFileManager
 
 
 @frozen
@@ -31,20 +34,6 @@ class Limits:
     bandwidth: Optional[int] = None
     requests_per_second: Optional[float] = None
     retries: int = 3
-
-
-@define
-class Tally:
-    """What a diff counted while it streamed: the numbers behind guards and totals."""
-
-    paths: int = 0
-    unchanged: int = 0
-    excluded: int = 0
-    changes: int = 0
-    remembered: int = 0
-    """Live files of the state."""
-    seen: Dict[Side, int] = field(factory=lambda: dict.fromkeys(Side, 0))
-    """Visible files of each side."""
 
 
 Changed = Union[Change, Views]

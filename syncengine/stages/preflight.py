@@ -81,6 +81,8 @@ def _difference(operation: Operation, found: Optional[Entry], client: StorageCli
     if operation.kind is Kind.DIRECTORY and operation.expect_target is None:
         is_file = found is not None and found.kind is not Kind.DIRECTORY
         return _problem(operation, operation.path, operation.target, "a file appeared there") if is_file else None
+    if found is not None and found.kind is Kind.DIRECTORY and not client.capabilities.real_directories:
+        found = None  # it is implied by what lies below it, which this plan may remove
     granularity = client.capabilities.mtime_granularity_ns
     failure = expecting(_expected(operation)).failure(found, granularity_ns=granularity)
     return _problem(operation, operation.path, operation.target, failure) if failure is not None else None

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import OrderedDict
 from functools import lru_cache
 from importlib import import_module
-from importlib.util import find_spec
 from threading import Lock
 from typing import BinaryIO, Callable, Optional, Protocol, Tuple, Union
 
@@ -167,6 +166,8 @@ def _part(stream: Union[Source, BinaryIO], part_size: int) -> Optional[bytes]:
 
 
 def _is_installed(package: str) -> bool:
+    from importlib.util import find_spec
+
     return find_spec(package) is not None
 
 

@@ -284,6 +284,10 @@ class FsspecStorageClient:
             raise Unavailable(message, path=path)
         return found.stamp
 
+    def name_refusal(self, path: str) -> Optional[str]:
+        """Return why nothing of this name can be written, or None where it can."""
+        return self._driver.refusal(path) or self._driver.write_refusal(path)
+
     def _check_writable(self, path: str) -> None:
         self._check_key(path)
         self._refuse(path, self._driver.write_refusal(path))
@@ -294,6 +298,8 @@ class FsspecStorageClient:
 
     def _admit_file(self, path: str, expect: Precondition) -> Optional[Entry]:
         found = self.stat(path)
+        if found is not None and found.kind is Kind.DIRECTORY and self._driver.family.object_store:
+            found = None  # a key may stand beside keys that continue it, and beside a marker
         self._check(expect, found, path)
         if found is not None and found.kind is Kind.DIRECTORY:
             raise PreconditionFailed(f"{shown(path)}: it is a directory", path=path)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import re
-from difflib import get_close_matches
 from hashlib import sha256
 from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
 
@@ -374,6 +373,8 @@ def _class_of(protocol: str) -> Any:
     try:
         return get_filesystem_class(protocol)
     except ValueError:
+        from difflib import get_close_matches
+
         near = get_close_matches(protocol, available_protocols(), n=1)
         hint = f"; did you mean {near[0]}://?" if near else ""
         raise RecipeError(f"no filesystem is known for {shown(protocol)}://{hint}") from None
@@ -617,6 +618,8 @@ def _profile_options(profile: Optional[str]) -> Dict[str, Any]:
     for found in (conf.get(profile), conf.get(wanted), conf.get(head, {}).get(tail)):
         if isinstance(found, Mapping):
             return dict(found)
+    from difflib import get_close_matches
+
     near = get_close_matches(profile, sorted(conf), n=3)
     hint = f"; did you mean {' or '.join(near)}?" if near else f"; known: {', '.join(sorted(conf)) or 'none'}"
     raise RecipeError(f"there is no profile {shown(profile)!r} in fsspec's configuration{hint}")

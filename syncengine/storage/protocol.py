@@ -256,6 +256,14 @@ class SupportsSweep(Protocol):
 
 
 @runtime_checkable
+class SupportsNames(Protocol):
+    """A storage that cannot hold every name, and can tell before a file is sent."""
+
+    def name_refusal(self, path: str) -> Optional[str]:
+        """Return why nothing of this name can be written, as ``holds '?'`` does, or None where it can."""
+
+
+@runtime_checkable
 class SupportsClose(Protocol):
     """A storage that holds connections."""
 

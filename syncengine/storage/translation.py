@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import errno
 import re
-from typing import Any, Callable, Dict, Iterable, Iterator, Mapping, Optional, Tuple, Type, TypeVar
-from urllib.parse import quote, quote_plus
+from typing import Any, Callable, Dict, Iterable, Iterator, Mapping, Optional, Set, Tuple, Type, TypeVar
 
 from ..core.entry import Extent, Problem, ProblemKind
 from ..core.paths import shown
@@ -264,9 +263,15 @@ def redacted(text: str, secrets: Iterable[str] = ()) -> str:
     'GET https://***@h/x?sig=*** failed'
     """
     for secret in sorted({*secrets}, key=len, reverse=True):
-        for form in {secret, quote(secret, safe=""), quote_plus(secret)}:
+        for form in _forms(secret):
             text = _without(text, form)
     return _PARAMETER_VALUE.sub(rf"\1{HIDDEN}", _USER_INFORMATION.sub(rf"\1{HIDDEN}@", text))
+
+
+def _forms(secret: str) -> Set[str]:
+    from urllib.parse import quote, quote_plus
+
+    return {secret, quote(secret, safe=""), quote_plus(secret)}
 
 
 def _without(text: str, secret: str) -> str:

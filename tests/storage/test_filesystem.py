@@ -605,6 +605,32 @@ def test_an_ftp_server_without_mlsd_is_listed_by_its_text(tmp_path: Path) -> Non
         client.close()
 
 
+def test_an_ftp_server_that_comes_back_is_found_again(tmp_path: Path) -> None:
+    put_files(tmp_path, {"file": b"1"})
+    with ftp_server(tmp_path) as url:
+        client: Any = locate(url).open()
+        client._driver.filesystem.ftp.sock.close()
+
+        assert read_all(client, "file") == b"1"
+        client._driver.filesystem.ftp.close()
+        assert client.stat("file") is not None
+    with pytest.raises(Unavailable):
+        client.stat("file")
+    with pytest.raises(Unavailable):
+        client.stat("file")
+    client.close()
+
+
+def test_deleting_what_is_gone_makes_nothing() -> None:
+    name = uuid.uuid4().hex
+    fsspec.filesystem("memory").pipe_file(f"/{name}/file", b"1")
+    client = locate(f"memory://{name}").open()
+
+    client.delete("no/such/file", expect=ANYTHING)
+
+    assert items_of(client) == [("file", "file")]
+
+
 # Threads
 
 

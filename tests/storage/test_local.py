@@ -23,8 +23,9 @@ from syncengine import errors
 from syncengine.core.entry import Entry, Extent, Kind, Listed, Problem, ProblemKind, Stamp
 from syncengine.core.modes import SymlinkPolicy
 from syncengine.core.paths import RESERVED_PREFIX, encoded
-from syncengine.storage import local, protocol
-from syncengine.storage.local import LocalStorageClient, translated
+from syncengine.storage import local, local_writing, protocol
+from syncengine.storage.local import LocalStorageClient
+from syncengine.storage.local_facts import translated
 from syncengine.storage.protocol import ABSENT, ANYTHING, exactly
 from syncengine.storage.temporary import host_mark, release, temporary_name
 
@@ -558,9 +559,9 @@ def system(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> s
         raise OSError(errno.EPERM, "no hard links here")
 
     if lacking >= 1:
-        monkeypatch.setattr(local, "_CAN_BE_NAMELESS", False)
+        monkeypatch.setattr(local_writing, "_CAN_BE_NAMELESS", False)
     if lacking >= 2:
-        monkeypatch.setattr(local, "_renamed_by_kernel", lambda old, new: False)
+        monkeypatch.setattr(local_writing, "_renamed_by_kernel", lambda old, new: False)
     if lacking >= 3:
         monkeypatch.setattr(os, "link", no_link)
     return str(request.param)
@@ -593,8 +594,8 @@ def test_writing_moving_and_preserving_keep_their_conditions_on_every_file_syste
 
 @pytest.mark.parametrize("system_call", ["_copied_by_kernel", "_sent_by_kernel", "_copied_by_hand"])
 def test_every_way_of_copying_moves_every_byte(root, client, monkeypatch, system_call):
-    monkeypatch.setattr(local, "_COPIERS", (getattr(local, system_call),))
-    monkeypatch.setattr(local, "_KERNEL_SLICE_BYTES", 300_000)
+    monkeypatch.setattr(local_writing, "_COPIERS", (getattr(local_writing, system_call),))
+    monkeypatch.setattr(local_writing, "_KERNEL_SLICE_BYTES", 300_000)
     data = os.urandom(1_000_001)
     (root / "a").write_bytes(data)
 
@@ -607,7 +608,7 @@ def test_a_copy_goes_on_by_hand_where_the_kernel_cannot(root, client, monkeypatc
     def foreign(origin: int, target: int, count: int) -> int:
         raise OSError(errno.EXDEV, "not on one file system")
 
-    monkeypatch.setattr(local, "_COPIERS", (foreign, local._copied_by_hand))
+    monkeypatch.setattr(local_writing, "_COPIERS", (foreign, local_writing._copied_by_hand))
     (root / "a").write_bytes(b"content")
 
     client.copy("a", "b", expect=ABSENT)

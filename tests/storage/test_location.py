@@ -110,6 +110,11 @@ def test_what_cannot_be_a_root_is_refused_with_a_reason(spec: str) -> None:
     assert SECRET not in str(caught.value)
 
 
+@pytest.mark.parametrize("query", ["author=me", "design=3", "monkey=1", "id=7", ""])
+def test_a_query_without_a_secret_is_no_reason_to_refuse(query: str) -> None:
+    assert locate(f"https://h/x?{query}").url == "https://h/x"
+
+
 def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     from fsspec.registry import known_implementations
 

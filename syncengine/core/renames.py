@@ -1,0 +1,182 @@
+"""Pair a disappearance with an appearance, so that a renamed file travels as a name and not as content.
+
+Detection rewrites the diff and is no new kind of change: a pair ``a → b`` found on one side is applied virtually to
+the other side and to the base, then the ordinary table decides what stands at ``b``. A wrong pair would move the
+wrong file, so every precondition must hold and every ambiguity means no pair: a deletion and a creation are always
+correct. The same rule as Unison's ``moves.ml``: equal content, never empty, exactly one candidate on both ends.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Callable, Dict, Hashable, Iterable, Iterator, List, Optional, Set, Tuple
+
+from attrs import evolve, frozen
+
+from .comparator import Change, Comparison, Equality, Question, SideChange
+from .entry import Base, Entry, Kind, Side, Stamp
+from .paths import parents
+
+Evidence = Hashable
+DigestOf = Callable[[Question], Optional[str]]
+
+_CONTENT_ETAG = re.compile(r"[0-9a-f]{32}")
+"""An MD5: multipart ETags end in the number of parts and depend on their size."""
+
+
+@frozen
+class Rename:
+    """A file that one side renamed: ``change`` is what the table is asked about the new name."""
+
+    old: str
+    new: str
+    side: Side
+    change: Change
+
+    @property
+    def edited(self) -> bool:
+        """Whether the other side changed the content under the old name meanwhile."""
+        follower = self.change.comparison.destination if self.side is Side.SOURCE else self.change.comparison.source
+        return follower is SideChange.MODIFIED
+
+
+def renames(changes: Iterable[Change], side: Side, *, digest_of: DigestOf, follow_edits: bool) -> Iterator[Rename]:
+    """Yield what *side* renamed, with each old and each new name in one pair at the most.
+
+    *digest_of* reads a new file whose size is that of exactly one vanished file with a known digest. *follow_edits*
+    also pairs where the other side edited the old name (two-way: the edit follows the rename).
+    """
+    known = list(changes)
+    vanished = [change for change in known if _vanished(change, side, follow_edits=follow_edits)]
+    if not vanished:
+        return
+    occupied = {change.path for change in known if _is_file(change.entry(side.other))}
+    appeared = [
+        change for change in known if _appeared(change, side) and not occupied.intersection(parents(change.path))
+    ]
+    pairs = _paired(vanished, appeared, lambda base: _proofs(base, side), lambda entry: _marks(entry.stamp), side)
+    yield from (_rename(old, new, side) for old, new in pairs)
+    done = {change.path for pair in pairs for change in pair}
+    left_old = [change for change in vanished if change.path not in done]
+    left_new = [change for change in appeared if change.path not in done]
+    yield from (_rename(old, new, side) for old, new in _by_digest(left_old, left_new, side, digest_of))
+
+
+def _is_file(entry: Optional[Entry]) -> bool:
+    return entry is not None and entry.kind is Kind.FILE
+
+
+def _change_on(change: Change, side: Side) -> SideChange:
+    return change.comparison.source if side is Side.SOURCE else change.comparison.destination
+
+
+def _vanished(change: Change, side: Side, *, follow_edits: bool) -> bool:
+    """Say whether *side* lost an agreed file that the other side still has."""
+    base = change.base
+    if base is None or not base.live or base.kind is not Kind.FILE or not base.stamp(side).size:
+        return False
+    if change.entry(side) is not None or not _is_file(change.entry(side.other)):
+        return False
+    return follow_edits or _change_on(change, side.other) is not SideChange.MODIFIED
+
+
+def _appeared(change: Change, side: Side) -> bool:
+    """Say whether *side* has a new file where the other side has nothing."""
+    return change.base is None and _is_file(change.entry(side)) and change.entry(side.other) is None
+
+
+def _proofs(base: Base, side: Side) -> List[Evidence]:
+    return _marks(base.stamp(side))
+
+
+def _marks(stamp: Stamp) -> List[Evidence]:
+    """Return what, found equal under another name of the same storage, proves that it is the same content."""
+    if not stamp.size:
+        return []  # every empty file looks like every other
+    marks: List[Evidence] = []
+    if stamp.file_id is not None and stamp.mtime_ns is not None:
+        marks.append(("file", stamp.file_id, stamp.size, stamp.mtime_ns))
+    if stamp.version is not None:
+        marks.append(("version", stamp.version, stamp.size))
+    if stamp.etag is not None and _CONTENT_ETAG.fullmatch(stamp.etag):
+        marks.append(("etag", stamp.etag, stamp.size))
+    return marks
+
+
+def _paired(
+    vanished: List[Change],
+    appeared: List[Change],
+    proofs: Callable[[Base], List[Evidence]],
+    marks: Callable[[Entry], List[Evidence]],
+    side: Side,
+) -> List[Tuple[Change, Change]]:
+    """Return the pairs whose evidence is unique on both ends and that do not contradict each other."""
+    old: Dict[Evidence, List[Change]] = {}
+    new: Dict[Evidence, List[Change]] = {}
+    for change in vanished:
+        assert change.base is not None
+        for mark in proofs(change.base):
+            old.setdefault(mark, []).append(change)
+    for change in appeared:
+        entry = change.entry(side)
+        assert entry is not None
+        for mark in marks(entry):
+            new.setdefault(mark, []).append(change)
+    found: Dict[str, Set[str]] = {}
+    by_path = {change.path: change for change in (*vanished, *appeared)}
+    for mark, candidates in old.items():
+        matches = new.get(mark, [])
+        if len(candidates) == 1 and len(matches) == 1:
+            found.setdefault(candidates[0].path, set()).add(matches[0].path)
+    targets = [path for paths in found.values() for path in paths]
+    return [
+        (by_path[path], by_path[next(iter(paths))])
+        for path, paths in found.items()
+        if len(paths) == 1 and targets.count(next(iter(paths))) == 1
+    ]
+
+
+def _by_digest(
+    vanished: List[Change], appeared: List[Change], side: Side, digest_of: DigestOf
+) -> List[Tuple[Change, Change]]:
+    """Pair by content where it is remembered; a new file is read only if its size is that of a vanished one."""
+    sizes = {change.base.stamp(side).size for change in vanished if change.base is not None and change.base.digest}
+    answered: List[Change] = []
+    for change in appeared:
+        entry = change.entry(side)
+        assert entry is not None
+        if entry.stamp.size in sizes:
+            digest = entry.stamp.digest("sha256") or digest_of(Question(side, entry, "sha256"))
+            if digest is not None:
+                answered.append(_with_digest(change, side, digest))
+    remembered = [change for change in vanished if change.base is not None and change.base.digest]
+    return _paired(
+        remembered,
+        answered,
+        lambda base: [("digest", base.digest)],
+        lambda entry: [("digest", entry.stamp.digest("sha256"))],
+        side,
+    )
+
+
+def _with_digest(change: Change, side: Side, digest: str) -> Change:
+    entry = change.entry(side)
+    assert entry is not None
+    known = evolve(entry, stamp=entry.stamp.with_digest(digest))
+    return evolve(change, source=known) if side is Side.SOURCE else evolve(change, destination=known)
+
+
+def _rename(old: Change, new: Change, side: Side) -> Rename:
+    """Return the pair, as if the other side and the base had followed the rename already."""
+    base, standing, arrived = old.base, old.entry(side.other), new.entry(side)
+    assert base is not None
+    assert standing is not None
+    assert arrived is not None
+    follower = evolve(standing, path=new.path, spelling=standing.own_path)
+    followed = _change_on(old, side.other)
+    equality = Equality.DIFFERENT if followed is SideChange.MODIFIED else Equality.EQUAL
+    at_source, at_destination = (arrived, follower) if side is Side.SOURCE else (follower, arrived)
+    changes = (SideChange.SAME, followed) if side is Side.SOURCE else (followed, SideChange.SAME)
+    moved = evolve(base, path=new.path)
+    comparison = Comparison(*changes, equality=equality, weak=base.weak)
+    return Rename(old.path, new.path, side, Change(new.path, moved, at_source, at_destination, comparison))

@@ -1,0 +1,225 @@
+"""Each exit code once, by the real thing that leads to it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from pathlib import Path
+from typing import Callable, Sequence
+
+import pytest
+
+import syncengine
+from syncengine import SyncEngine
+from syncengine.cli.__main__ import COMMANDS
+
+from ..servers import http_server
+from ..trees import files, write
+from .conftest import Run, command_line, environment
+
+
+def test_0_where_everything_was_done_and_where_there_is_nothing_to_do(run: Run, sides: Path) -> None:
+    assert run("sync", "a", "b", "--yes").code == 0
+    assert files(sides / "b") == {"x.txt": "one", "sub/y.txt": "two"}
+    assert run("sync", "a", "b", "--yes").code == 0
+    assert run("check", "a", "b").code == 0
+
+
+def test_1_where_another_run_holds_the_state(run: Run) -> None:
+    with SyncEngine("a", "b") as other:
+        state = other.job().state
+        assert state is not None
+        state.acquire()
+        ended = run("sync", "a", "b", "--yes")
+    assert ended.code == 1
+    assert "error: Another run on this pair is going on" in ended.stderr
+
+
+def _fail(engine: SyncEngine) -> None:
+    raise ZeroDivisionError("nobody saw this coming at https://me:planted-secret@host/")
+
+
+def test_1_where_nobody_saw_it_coming_and_the_traceback_only_where_it_is_wanted(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(SyncEngine, "plan", _fail)
+    ended = run("plan", "a", "b")
+    assert ended.code == 1
+    assert ended.stderr.startswith("error: unexpected error: ZeroDivisionError: nobody saw this coming")
+    assert "please report" in ended.stderr
+    assert "Traceback" not in ended.stderr
+    told = run("plan", "a", "b", "-v")
+    assert "Traceback" in told.stderr
+    assert "planted-secret" not in ended.stderr + told.stderr
+
+
+USAGE: Sequence[Sequence[str]] = [
+    ["plan"],
+    ["plan", "a"],
+    ["plan", "a", "b", "c"],
+    ["plan", "no-such-recipe"],
+    ["plan", "a", "b", "--no-such-option"],
+    ["plan", "a", "b", "--mode", "sideways"],
+    ["plan", "a", "b", "--min-size", "10M"],
+    ["plan", "a", "b", "--initial", "merge"],
+    ["plan", "a", "b", "--max-delete", "many"],
+    ["plan", "a", "b", "--path-map", "nothing"],
+    ["plan", "a", "b", "--path-map", "x=y", "--path-map", "x=z"],
+    ["plan", "s3://bucket/folder"],
+    ["plan", "a", "b", "--workers", "0"],
+    ["plan", "a", "b", "--files-from", "missing.txt"],
+    ["plan", "a", "a/sub"],
+    ["sync", "a", "b"],
+    ["sync", "a", "b", "--no-input"],
+    ["sync", "a", "b", "--dry-run"],
+    ["apply"],
+    ["apply", "missing.json"],
+    ["apply", "a/x.txt"],
+    ["show", "a/x.txt"],
+    ["check", "a"],
+    ["history", "a", "b", "--all"],
+    ["state", "reset", "0123456789"],
+    ["recipe", "validate", "missing.toml"],
+    ["no-such-command"],
+]
+
+
+@pytest.mark.parametrize("arguments", USAGE, ids=" ".join)
+def test_2_where_the_command_is_wrong_and_then_nothing_is_written(
+    arguments: Sequence[str], run: Run, sides: Path
+) -> None:
+    ended = run(*arguments)
+    assert ended.code == 2
+    assert "rror: " in ended.stderr
+    assert not ended.stdout
+    assert files(sides / "b") == {}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_2_and_never_10_for_an_option_that_no_command_has(name: str, run: Run) -> None:
+    assert run(name, "--no-such-option").code == 2
+
+
+def test_2_for_a_plan_that_was_edited_by_hand(run: Run, sides: Path) -> None:
+    run("plan", "a", "b", "-o", "plan.json")
+    plan = sides / "plan.json"
+    plan.write_text(plan.read_text().replace("x.txt", "z.txt"))
+    assert run("apply", "plan.json").code == 2
+    assert files(sides / "b") == {}
+
+
+def test_2_for_another_plan_than_the_expected_one(run: Run, sides: Path) -> None:
+    run("plan", "a", "b", "-o", "plan.json")
+    assert run("apply", "plan.json", "--expect-digest", "sha256:0").code == 2
+    assert files(sides / "b") == {}
+
+
+def test_3_where_something_was_not_done(run: Run, sides: Path) -> None:
+    run("plan", "a", "b", "-o", "plan.json")
+    write(sides, {"a/x.txt": "changed since"})
+    ended = run("apply", "plan.json", "--on-stale", "skip")
+    assert ended.code == 3
+    assert "1 stale" in ended.stdout
+    assert files(sides / "b") == {"sub/y.txt": "two"}
+
+
+def test_4_where_a_conflict_is_open(run: Run, sides: Path) -> None:
+    write(sides, {"b/x.txt": "another"})
+    two_way = ("a", "b", "--mode", "tw", "--conflict", "manual")
+    assert run("plan", *two_way, "--exit-code").code == 4
+    assert run("sync", *two_way, "--yes").code == 4
+    assert files(sides / "b")["sub/y.txt"] == "two"
+
+
+def test_5_where_the_plan_is_stale(run: Run, sides: Path) -> None:
+    run("plan", "a", "b", "-o", "plan.json")
+    write(sides, {"a/x.txt": "changed since"})
+    assert run("apply", "plan.json").code == 5
+    assert files(sides / "b") == {}
+
+
+def test_6_where_a_guard_refuses_also_with_yes(run: Run, sides: Path) -> None:
+    write(sides, {"b/one": "1", "b/two": "2"})
+    mirror = ("a", "b", "--mode", "std", "--max-delete", "1")
+    assert run("plan", *mirror).code == 0
+    assert run("plan", *mirror, "--exit-code").code == 6
+    ended = run("sync", *mirror, "--yes")
+    assert ended.code == 6
+    assert "would delete 2" in ended.stderr
+    assert files(sides / "b") == {"one": "1", "two": "2"}
+
+
+def test_7_where_a_side_is_missing(run: Run) -> None:
+    for command in ("plan", "check"):
+        assert run(command, "missing", "b").code == 7
+    assert run("sync", "missing", "b", "--yes").code == 7
+
+
+def test_10_where_there_is_something_to_do_and_the_exit_code_was_asked_for(run: Run) -> None:
+    assert run("plan", "a", "b").code == 0
+    assert run("plan", "a", "b", "--exit-code").code == 10
+    run("sync", "a", "b", "--yes")
+    assert run("plan", "a", "b", "--exit-code").code == 0
+
+
+def test_10_where_the_sides_differ(run: Run) -> None:
+    assert run("check", "a", "b").code == 10
+
+
+def test_11_where_equality_was_not_verified_and_0_after_a_download(run: Run, sides: Path) -> None:
+    write(sides, {"b/x.txt": "one", "b/sub/y.txt": "two"})
+    with http_server(sides / "a") as url:
+        assert run("check", url, "b").code == 11
+        assert run("check", url, "b", "--download").code == 0
+
+
+def test_130_after_an_interrupt_with_the_report_of_what_was_done(sides: Path) -> None:
+    write(sides, {f"a/{number:02}.txt": str(number) for number in range(20)})
+    slowly = ("sync", "a", "b", "--yes", "--events", "--workers", "1", "--requests-per-second", "4")
+    with subprocess.Popen(
+        command_line(*slowly), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment()
+    ) as process:
+        assert process.stderr is not None
+        while "operation_finished" not in process.stderr.readline():
+            assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        out, complained = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "cancelled" in out
+    assert "error: " in complained
+    assert "Traceback" not in complained
+    assert 0 < len(files(sides / "b")) < 22
+
+
+def test_a_reader_that_went_away_stops_no_sync(sides: Path) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        command_line("sync", "a", "b", "--yes"), stdout=writer, stderr=subprocess.PIPE, text=True, env=environment()
+    )
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert files(sides / "b") == {"x.txt": "one", "sub/y.txt": "two"}
+
+
+def _subclasses(kind: type) -> Sequence[type]:
+    found = [kind]
+    for below in kind.__subclasses__():
+        found += _subclasses(below)
+    return found
+
+
+@pytest.mark.parametrize("kind", _subclasses(syncengine.SyncError), ids=lambda kind: kind.__name__)
+def test_every_error_of_the_package_ends_with_its_own_code(
+    kind: Callable[..., Exception], run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    error = kind("what, where", None) if kind is syncengine.PartialApplyError else kind("what, where")
+
+    def fail(engine: SyncEngine) -> None:
+        raise error
+
+    monkeypatch.setattr(SyncEngine, "plan", fail)
+    ended = run("plan", "a", "b")
+    assert ended.code == kind.exit_code  # type: ignore[attr-defined]
+    assert ended.stderr == "error: what, where\n"

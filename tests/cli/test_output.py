@@ -1,0 +1,319 @@
+"""Results to standard output, everything else to standard error; JSON is one document; nothing secret is printed."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Callable, Sequence
+
+import click
+import pytest
+
+from syncengine import Plan, Report
+from syncengine.cli.__main__ import COMMANDS, commands
+
+from ..servers import ftp_server
+from ..trees import files, write
+from .conftest import AtTerminal, Run
+
+
+@pytest.fixture
+def saved(run: Run, sides: Path) -> Path:
+    """A folder with a saved plan, the report of its run, and a recipe."""
+    run("plan", "a", "b", "-o", "plan.json")
+    run("apply", "plan.json", "--report", "report.json")
+    recipe = 'format = "syncengine.recipe/1"\nsource = "a"\ndestination = "b"\nmode = "two-way"\n'
+    write(sides, {"pair.toml": recipe})
+    return sides
+
+
+JSON: Sequence[Sequence[str]] = [
+    ["plan", "a", "b", "--json"],
+    ["plan", "pair.toml", "--json"],
+    ["show", "plan.json", "--json"],
+    ["show", "report.json", "--json"],
+    ["apply", "plan.json", "--json"],
+    ["sync", "a", "b", "--yes", "--json"],
+    ["check", "a", "b", "--json"],
+    ["history", "a", "b", "--json"],
+    ["history", "--json"],
+    ["state", "list", "--json"],
+    ["state", "show", "a", "b", "--json"],
+    ["doctor", "--json"],
+    ["doctor", "a", "--json"],
+    ["recipe", "validate", "pair.toml", "--json"],
+    ["recipe", "show", "pair.toml", "--json"],
+    ["recipe", "schema", "--json"],
+]
+
+
+@pytest.mark.parametrize("arguments", JSON, ids=" ".join)
+def test_json_is_exactly_one_document_and_never_coloured(
+    arguments: Sequence[str], run: Run, saved: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    ended = run(*arguments)
+    assert ended.code == 0, ended.stderr
+    assert json.loads(ended.stdout) is not None
+    assert "\x1b" not in ended.stdout
+
+
+def test_a_refused_sync_still_prints_its_document(run: Run, sides: Path) -> None:
+    write(sides, {"b/old": "old"})
+    ended = run("sync", "a", "b", "--mode", "std", "--protect", "old", "--yes", "--json")
+    assert ended.code == 6
+    document = json.loads(ended.stdout)
+    assert document["report"] is None
+    assert [each["path"] for each in document["plan"]["operations"]] == ["old", "sub/y.txt", "x.txt"]
+
+
+def test_the_documents_are_the_saved_forms(run: Run, sides: Path) -> None:
+    document = json.loads(run("sync", "a", "b", "--yes", "--json").stdout)
+    assert Plan.from_json(json.dumps(document["plan"])).digest == document["plan"]["digest"]
+    assert Report.from_json(json.dumps(document["report"])).ok
+
+
+def test_show_prints_the_saved_form_itself_and_also_of_a_newer_version(run: Run, saved: Path) -> None:
+    text = (saved / "plan.json").read_text()
+    assert run("show", "plan.json", "--json").stdout == text
+    newer = text.replace('"format_version": "1.0"', '"format_version": "1.7",\n "weather": "fine"')
+    write(saved, {"newer.json": newer})
+    assert run("show", "newer.json", "--json").stdout == newer
+    assert "+> x.txt" in run("show", "newer.json").stdout
+
+
+def test_show_reads_compressed_plans(run: Run, sides: Path) -> None:
+    run("plan", "a", "b", "-o", "plan.json.gz")
+    assert "+> x.txt" in run("show", "plan.json.gz").stdout
+    assert json.loads(run("show", "plan.json.gz", "--json").stdout)["format"] == "syncengine.plan"
+
+
+def test_itemize_prints_one_line_for_each_operation_and_outcome(run: Run, saved: Path) -> None:
+    planned = run("show", "plan.json", "--itemize").stdout.splitlines()
+    assert [line.split()[:2] for line in planned] == [["+>", "sub/y.txt"], ["+>", "x.txt"]]
+    done = run("show", "report.json", "--itemize").stdout.splitlines()
+    assert [line.split()[:3] for line in done] == [["done", *line.split()[:2]] for line in planned]
+
+
+def test_markdown_and_html_are_views_of_the_same_plan(run: Run, saved: Path) -> None:
+    assert "| path | size | why |" in run("show", "plan.json", "--markdown").stdout
+    assert run("show", "report.json", "--markdown").code == 2
+    for name in ("plan.json", "report.json"):
+        assert run("show", name, "--html", "page.html").code == 0
+        page = (saved / "page.html").read_text()
+        assert page.startswith("<!doctype html>")
+        assert "x.txt" in page
+        assert "<script" not in page
+
+
+def test_a_plan_that_was_not_saved_says_so_and_a_saved_one_says_how_to_apply_it(run: Run, sides: Path) -> None:
+    assert "not saved: what `sync` does may differ" in run("plan", "a", "b").stderr
+    ended = run("plan", "a", "b", "-o", "my plan.json")
+    digest = Plan.load(sides / "my plan.json").digest
+    assert f"syncengine apply 'my plan.json' --expect-digest {digest}" in ended.stderr
+    assert run("plan", "a", "b", "-q").stderr == ""
+
+
+def test_the_report_of_a_run_is_saved_where_it_was_asked_for_and_resumes_it(run: Run, sides: Path) -> None:
+    run("plan", "a", "b", "-o", "plan.json")
+    content = (sides / "a/x.txt").stat()
+    write(sides, {"a/x.txt": "two and more"})
+    assert run("apply", "plan.json", "--on-stale", "skip", "--report", "report.json").code == 3
+    write(sides, {"a/x.txt": "one"})
+    os.utime(sides / "a/x.txt", ns=(content.st_atime_ns, content.st_mtime_ns))
+    resumed = run("apply", "--resume", "report.json")
+    assert resumed.code == 0, resumed.stderr
+    assert files(sides / "b") == {"x.txt": "one", "sub/y.txt": "two"}
+
+
+def test_a_report_resumes_no_other_plan(run: Run, saved: Path) -> None:
+    run("plan", "b", "a", "-o", "other.json")
+    assert run("apply", "other.json", "--resume", "report.json").code == 2
+
+
+def test_applying_a_plan_twice_says_that_nothing_was_done(run: Run, saved: Path) -> None:
+    ended = run("apply", "plan.json")
+    assert ended.code == 0
+    assert "applied before" in ended.stdout
+
+
+def test_events_are_json_lines_on_standard_error_and_nothing_else_is_there(run: Run) -> None:
+    ended = run("sync", "a", "b", "--yes", "--events")
+    events = [json.loads(line)["event"] for line in ended.stderr.splitlines()]
+    assert events[0] in ("scan_progressed", "plan_made")
+    assert events[-1] == "apply_finished"
+    assert events.count("operation_finished") == 2
+
+
+# ------------------------------------------------------------------------------------------------------------- editing
+
+
+def test_an_edited_plan_leaves_out_what_was_dropped(run: Run, sides: Path) -> None:
+    run("plan", "a", "b", "-o", "plan.json")
+    assert (
+        run("edit", "plan.json", "--drop", "sub/**", "--approve", "alice", "--note", "42", "-o", "new.json").code == 0
+    )
+    edited = Plan.load(sides / "new.json")
+    assert [operation.path for operation in edited] == ["x.txt"]
+    assert [(each.by, each.note, each.digest) for each in edited.approvals] == [("alice", "42", edited.digest)]
+    assert edited.parent_digest == Plan.load(sides / "plan.json").digest
+    assert run("apply", "new.json").code == 0
+    assert files(sides / "b") == {"x.txt": "one"}
+
+
+def test_keeping_is_the_opposite_of_dropping(run: Run, sides: Path) -> None:
+    run("plan", "a", "b", "-o", "plan.json")
+    assert run("edit", "plan.json", "--keep", "sub/**", "-o", "new.json").code == 0
+    assert [operation.path for operation in Plan.load(sides / "new.json")] == ["sub/y.txt"]
+
+
+def test_a_resolved_conflict_becomes_operations(run: Run, sides: Path) -> None:
+    write(sides, {"b/x.txt": "another"})
+    run("plan", "a", "b", "--mode", "two-way", "--conflict", "manual", "-o", "plan.json")
+    assert run("edit", "plan.json", "--resolve", "*.txt=source", "-o", "new.json").code == 0
+    assert run("apply", "new.json").code == 0
+    assert files(sides / "b") == {"x.txt": "one", "sub/y.txt": "two"}
+
+
+def test_a_change_by_hand_is_accepted_by_sealing_it(run: Run, sides: Path) -> None:
+    run("plan", "a", "b", "-o", "plan.json")
+    before = Plan.load(sides / "plan.json").digest
+    lines = (sides / "plan.json").read_text().splitlines(keepends=True)
+    position = next(number for number, line in enumerate(lines) if '"path": "sub/y.txt"' in line)
+    write(sides, {"plan.json": "".join(lines[:position] + lines[position + 1 :])})
+    assert run("edit", "plan.json", "-o", "new.json").code == 2
+    assert run("edit", "plan.json", "--seal", "-o", "new.json").code == 0
+    assert Plan.load(sides / "new.json").parent_digest == before
+
+
+@pytest.mark.parametrize(
+    "change",
+    [("--drop", "missing"), ("--keep", "missing"), ("--resolve", "missing=source"), ("--note", "alone")],
+    ids=" ".join,
+)
+def test_an_edit_that_cannot_be_meant_is_an_error(change: Sequence[str], run: Run, sides: Path) -> None:
+    run("plan", "a", "b", "-o", "plan.json")
+    assert run("edit", "plan.json", *change, "-o", "new.json").code == 2
+    assert not (sides / "new.json").exists()
+
+
+# ------------------------------------------------------------------------------------------------------------- colours
+
+
+def test_output_that_is_no_terminal_is_plain(run: Run) -> None:
+    assert "\x1b" not in run("plan", "a", "b").stdout
+
+
+@pytest.mark.parametrize(
+    ("variables", "arguments", "colored"),
+    [
+        ({"FORCE_COLOR": "1"}, [], True),
+        ({"FORCE_COLOR": "1", "NO_COLOR": "1"}, [], False),
+        ({"FORCE_COLOR": "1", "NO_COLOR": ""}, [], True),
+        ({"FORCE_COLOR": "1"}, ["--no-color"], False),
+        ({"FORCE_COLOR": "1", "SYNCENGINE_NO_COLOR": "1"}, [], False),
+        ({"FORCE_COLOR": "1"}, ["--itemize"], False),
+        ({"FORCE_COLOR": "1"}, ["--markdown"], False),
+        ({}, [], False),
+    ],
+)
+def test_colours_come_only_where_they_are_wanted(
+    variables: dict[str, str], arguments: Sequence[str], colored: bool, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    ended = run("plan", "a", "b", *arguments)
+    assert ("\x1b[" in ended.stdout) is colored
+    assert "x.txt" in ended.stdout
+
+
+# ---------------------------------------------------------------------------------------------------------------- help
+
+
+def _every_command() -> list[list[str]]:
+    context = click.Context(commands)
+    found = []
+    for name in COMMANDS:
+        command = commands.get_command(context, name)
+        below = command.commands if isinstance(command, click.Group) else {}
+        found += [[name], *([name, each] for each in below)]
+    return found
+
+
+@pytest.mark.parametrize("names", _every_command(), ids=" ".join)
+def test_the_help_of_every_command_starts_with_two_examples(names: Sequence[str], run: Run) -> None:
+    ended = run(*names, "-h")
+    assert ended.code == 0
+    assert run(*names, "--help").stdout == ended.stdout
+    lines = [line.strip() for line in ended.stdout.splitlines()]
+    start = lines.index("") + 1
+    examples = lines[start : start + 2]
+    assert all(line.startswith("syncengine " + " ".join(names[:1])) for line in examples), examples
+    assert lines[start + 2] == ""
+
+
+def test_the_common_options_stand_before_the_command_or_after_it(run: Run) -> None:
+    assert run("-q", "plan", "a", "b").stderr == run("plan", "a", "b", "--quiet").stderr == ""
+    assert "Traceback" in run("-v", "plan", "missing", "b").stderr
+
+
+def test_the_help_names_every_command_and_no_secret_is_a_flag(run: Run) -> None:
+    said = run("-h").stdout
+    assert all(f"  {name} " in said for name in COMMANDS)
+    for names in _every_command():
+        helped = run(*names, "-h").stdout
+        assert not [word for word in ("password", "--secret", "--token", "--key") if word in helped]
+
+
+# -------------------------------------------------------------------------------------------------- as processes
+
+
+def test_a_planted_secret_is_never_printed(process: Callable[..., object], sides: Path) -> None:
+    with ftp_server(sides / "a", user="someone", password="planted-secret") as url:
+        place = url.replace("someone:planted-secret@", "")
+        profile = {"FSSPEC_FTP_USERNAME": "someone", "FSSPEC_FTP_PASSWORD": "planted-secret"}
+        commands = (
+            ("doctor", place),
+            ("plan", place, "b", "-v"),
+            ("plan", url, "b", "--json"),
+            ("plan", place, "b", "-o", "plan.json", "-v"),
+            ("show", "plan.json", "--json"),
+            ("apply", "plan.json", "--json", "-v"),
+            ("history",),
+            ("plan", place + "/missing", "b", "-v"),
+            ("explain", "x.txt", place, "b", "-v"),
+        )
+        said = [process(*command, **profile) for command in commands]
+        wrong = process("plan", place, "b", "-v", FSSPEC_FTP_USERNAME="someone", FSSPEC_FTP_PASSWORD="planted-secret-2")
+    assert files(sides / "b") == {"x.txt": "one", "sub/y.txt": "two"}
+    assert "planted-secret" not in repr([*said, wrong])
+    assert "planted-secret" not in (sides / "plan.json").read_text()
+
+
+def test_version_and_help_load_neither_the_engine_nor_what_it_needs(process: Callable[..., object]) -> None:
+    heavy = ("fsspec", "pathspec", "cattrs", "rich", "sqlite3", "asyncio", "attr", "syncengine.engine")
+    assert _loaded(process, heavy, "--version") == []
+    assert _loaded(process, heavy[:-2] + heavy[-1:], "-h") == []
+    assert _loaded(process, heavy[:-2] + heavy[-1:], "plan", "-h") == []
+
+
+def test_a_local_sync_that_finds_nothing_to_do_loads_nothing_heavy(process: Callable[..., object]) -> None:
+    heavy = ("fsspec", "pathspec", "cattrs", "rich", "asyncio")
+    process("sync", "a", "b", "--yes")
+    assert _loaded(process, heavy, "sync", "a", "b", "--yes") == []
+
+
+def _loaded(process: Callable[..., object], heavy: Sequence[str], *arguments: str) -> list[str]:
+    ended = process(*arguments, PYTHONPROFILEIMPORTTIME="1")
+    assert ended.code == 0
+    modules = {line.rpartition("|")[2].strip() for line in ended.stderr.splitlines() if line.startswith("import time:")}
+    assert "syncengine.cli.output" in modules
+    return sorted(modules.intersection(heavy))
+
+
+def test_the_bar_at_a_terminal_leaves_standard_output_alone(at_terminal: Callable[..., AtTerminal]) -> None:
+    ended = at_terminal("sync", "a", "b", "--yes", "--progress").end()
+    assert ended.code == 0
+    assert "\x1b" not in ended.stdout
+    assert "2 done" in ended.stdout

@@ -1,0 +1,174 @@
+"""history, state and doctor: what is remembered, and whether it is sound."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any, List
+
+import pytest
+
+from syncengine import SyncEngine, SyncStateManager
+from syncengine.storage.location import locate
+
+from ..servers import http_server
+from ..trees import files, write
+from .conftest import Run
+
+
+@pytest.fixture
+def synced(run: Run, sides: Path) -> Path:
+    """Two sides that were synced once."""
+    assert run("sync", "a", "b", "--yes").code == 0
+    return sides
+
+
+def _pairs(run: Run) -> List[Any]:
+    pairs: List[Any] = json.loads(run("state", "list", "--json").stdout)
+    return pairs
+
+
+def _database() -> Path:
+    (found,) = Path(os.environ["SYNCENGINE_STATE"]).glob("*/state.sqlite")
+    return found
+
+
+def test_history_lists_the_runs_of_a_pair_newest_first(run: Run, synced: Path) -> None:
+    write(synced, {"a/new.txt": "new"})
+    run("sync", "a", "b", "--yes", "--mode", "std")
+    lines = run("history", "a", "b").stdout.splitlines()
+    assert [line.split()[1:] for line in lines] == [
+        ["finished", "source-to-destination", "1", "done"],
+        ["finished", "source-backup", "2", "done"],
+    ]
+
+
+def test_history_shows_what_each_operation_of_a_run_did(run: Run, synced: Path) -> None:
+    run_id = json.loads(run("history", "a", "b", "--json").stdout)[0]["run_id"]
+    for places in (["a", "b"], ["--all"], []):
+        said = run("history", *places, run_id).stdout
+        assert said.startswith("started ")
+        assert "done        +> x.txt" in said
+        assert "\nfinished " in said
+    records = json.loads(run("history", "--all", run_id, "--json").stdout)
+    assert [record["event"] for record in records] == ["started", "operation", "operation", "finished"]
+
+
+def test_history_of_an_unknown_run_is_an_error_and_of_a_new_pair_is_empty(run: Run, synced: Path) -> None:
+    assert run("history", "a", "b", "20000101T000000Z-00000000").code == 2
+    ended = run("history", "a", "c")
+    assert (ended.code, ended.stdout) == (0, "")
+    assert "no run of this pair" in ended.stderr
+
+
+def test_history_of_every_pair_names_its_places(run: Run, synced: Path) -> None:
+    said = run("history").stdout
+    assert locate("a").url in said
+    assert locate("b").url in said
+
+
+def test_a_pair_is_found_by_the_beginning_of_its_id_by_its_places_and_by_a_recipe(run: Run, synced: Path) -> None:
+    write(synced, {"pair.toml": 'format = "syncengine.recipe/1"\nsource = "a"\ndestination = "b"\n'})
+    (pair,) = _pairs(run)
+    found = {run("state", "show", *names).stdout for names in ([pair["pair"][:6]], ["a", "b"], ["pair.toml"])}
+    assert len(found) == 1
+    assert found.pop().startswith(pair["pair"])
+
+
+@pytest.mark.parametrize("by_id", [True, False], ids=["by id", "by places"])
+def test_a_reset_makes_the_next_run_a_first_sync_and_keeps_the_journals(by_id: bool, run: Run, synced: Path) -> None:
+    (pair,) = _pairs(run)
+    names = [pair["pair"]] if by_id else ["a", "b"]
+    assert run("state", "reset", *names, "--yes").code == 0
+    assert _pairs(run) == []
+    assert list(Path(os.environ["SYNCENGINE_STATE"]).glob("*/runs/*"))
+    assert files(synced / "b") == {"x.txt": "one", "sub/y.txt": "two"}
+
+
+@pytest.mark.parametrize("by_id", [True, False], ids=["by id", "by places"])
+def test_removing_a_pair_removes_its_journals_too(by_id: bool, run: Run, synced: Path) -> None:
+    (pair,) = _pairs(run)
+    names = [pair["pair"]] if by_id else ["a", "b"]
+    assert run("state", "rm", *names, "--yes").code == 0
+    assert not list(Path(os.environ["SYNCENGINE_STATE"]).glob("*/runs/*"))
+    assert files(synced / "b") == {"x.txt": "one", "sub/y.txt": "two"}
+
+
+def test_unlocking_is_refused_where_the_run_is_alive(run: Run, synced: Path) -> None:
+    (pair,) = _pairs(run)
+    assert "there was no lock" in run("state", "unlock", pair["pair"]).stderr
+    with SyncEngine("a", "b") as other:
+        state = other.job().state
+        assert isinstance(state, SyncStateManager)
+        state.acquire()
+        assert run("state", "unlock", pair["pair"]).code == 1
+        assert run("state", "unlock", "a", "b").code == 1
+    assert run("sync", "a", "b", "--yes").code == 0
+
+
+def test_states_at_a_url_are_not_listed_but_named_by_their_places(run: Run) -> None:
+    assert run("state", "list", "--state", "memory://states").code == 2
+
+
+def test_doctor_names_versions_places_and_sound_pairs(run: Run, synced: Path) -> None:
+    said = json.loads(run("doctor", "--json").stdout)
+    assert said["packages"]["fsspec"]
+    assert said["state"] == os.environ["SYNCENGINE_STATE"]
+    assert list(said["pairs"].values()) == [None]
+    assert ": sound" in run("doctor").stdout
+
+
+def test_doctor_finds_a_damaged_state_and_a_reset_by_id_cures_it(run: Run, synced: Path) -> None:
+    database = _database()
+    content = bytearray(database.read_bytes())
+    content[100:] = os.urandom(len(content) - 100)
+    database.write_bytes(bytes(content))
+    assert run("doctor").code == 1
+    assert run("sync", "a", "b", "--yes").code == 1
+    assert run("state", "reset", database.parent.name, "--yes").code == 0
+    assert run("sync", "a", "b", "--yes").code == 0
+    assert run("doctor").code == 0
+
+
+def test_doctor_says_what_serves_a_url_and_which_windows_remain(run: Run, sides: Path) -> None:
+    local = json.loads(run("doctor", "a", "--json").stdout)
+    assert local["client"] == "LocalStorageClient"
+    assert local["windows"]
+    assert local["root"] == "a folder with sub, sub/y.txt, x.txt"
+    with http_server(sides / "a") as url:
+        remote = json.loads(run("doctor", url, "--json").stdout)
+    assert (remote["protocol"], remote["capabilities"]["writable"]) == ("http", False)
+    assert run("doctor", "missing").stdout.splitlines()[-1] == "root: there is nothing"
+
+
+def test_doctor_names_the_package_that_a_url_needs(run: Run) -> None:
+    ended = run("doctor", "nosuch://place")
+    assert ended.code == 2
+    assert "no filesystem is known for nosuch://" in ended.stderr
+
+
+def test_explain_says_which_rule_decided(run: Run, synced: Path) -> None:
+    write(synced, {"a/new.tmp": "new", "a/.syncignore": "*.tmp\n"})
+    said = run("explain", "new.tmp", "a", "b").stdout
+    assert "*.tmp" in said
+    assert "last agreed: in generation 1" in run("explain", "x.txt", "a", "b").stdout
+    assert run("explain", "../outside", "a", "b").code == 2
+
+
+def test_a_recipe_is_validated_with_every_problem_at_once_and_shown_as_written(
+    run: Run, sides: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    head = 'format = "syncengine.recipe/1"\nsource = "a"\ndestination = "${PLACE}/b"\n'
+    write(sides, {"bad.toml": head + 'mod = "x"\nworkers = 0\n', "good.toml": head})
+    wrong = run("recipe", "validate", "bad.toml")
+    assert wrong.code == 2
+    assert "did you mean 'mode'?" in wrong.stderr
+    assert "workers" in wrong.stderr
+    monkeypatch.setenv("PLACE", "/planted-value")
+    assert run("recipe", "validate", "good.toml").code == 0
+    said = run("recipe", "show", "good.toml").stdout
+    assert 'destination = "${PLACE}/b"' in said
+    assert "environment: PLACE" in said
+    assert "planted-value" not in said
+    assert json.loads(run("recipe", "schema").stdout)["required"] == ["format", "source", "destination"]
