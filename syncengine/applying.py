@@ -21,7 +21,7 @@ from .stages.execute import Execute, refuse_blocked
 from .stages.job import Job, Limits
 from .stages.preflight import Preflight
 from .state.manager import SyncStateManager
-from .storage.location import locate
+from .storage.location import Location, locate
 from .storage.protocol import StorageClientProtocol, SupportsClose
 
 _LIMITS = ("workers", "bandwidth", "requests_per_second", "retries")
@@ -35,12 +35,14 @@ class Application:
     options: Mapping[Side, Optional[Mapping[str, Any]]]
     profiles: Mapping[str, str]
     state: Any
+    single_writer: bool
     guards: Optional[Guards]
     on_stale: OnStale
     relocate: Mapping[Side, Any]
     engine: Any = None
     limits: Mapping[str, Any] = field(factory=dict)
     _opened: List[StorageClientProtocol] = field(factory=list, init=False)
+    _locations: Dict[Side, Location] = field(factory=dict, init=False)
     _elsewhere: bool = field(default=False, init=False)
 
     def run(self) -> Report:
@@ -53,9 +55,17 @@ class Application:
             done = self._applied_before(state)
             if done is not None:
                 return done
-            return self._performed(clients, state)
+            return self._with_places(self._performed(clients, state))
         finally:
             self._close(state)
+
+    def _with_places(self, report: Report) -> Report:
+        """Return the report so that what remains can be applied in this process without giving options again."""
+        if report.plan.live_clients is not None:
+            return report
+        from .engine import Live
+
+        return evolve(report, plan=evolve(report.plan, live_clients=Live(locations=self._locations)))
 
     def _hold_guards(self) -> None:
         if self.guards is not None:
@@ -92,10 +102,19 @@ class Application:
 
     def _client(self, side: Side) -> StorageClientProtocol:
         endpoint = self._endpoint(side)
-        live = getattr(self.plan.live_clients, "clients", {})
-        if side in live and side not in self.relocate and self.options.get(side) is None:
-            client: StorageClientProtocol = live[side]
+        live = None if side in self.relocate or self.options.get(side) is not None else self.plan.live_clients
+        if side in getattr(live, "clients", {}):
+            client: StorageClientProtocol = self.plan.live_clients.clients[side]
             return client
+        location = getattr(live, "locations", {}).get(side) or self._located(side, endpoint)
+        self._locations[side] = location
+        self._elsewhere = self._elsewhere or location.identity != endpoint.identity
+        opened: StorageClientProtocol = location.open(symlinks=self.plan.settings.symlinks)
+        if location.protocol != "client":
+            self._opened.append(opened)  # a client of the caller's own is not ours to close
+        return opened
+
+    def _located(self, side: Side, endpoint: Endpoint) -> Location:
         if side not in self.relocate and endpoint.url.startswith("client://"):
             raise RecipeError(
                 f"the {side.value} is a storage client of your own, which no file can hold; give it again: "
@@ -110,20 +129,16 @@ class Application:
                 f"the {side.value} {endpoint.url} is another place than the one the plan was made for.{options} "
                 f"Give the same options or profile, or relocate={{'{side.value}': ...}} to apply it elsewhere."
             )
-        self._elsewhere = self._elsewhere or location.identity != endpoint.identity
-        opened = location.open(symlinks=self.plan.settings.symlinks)
-        self._opened.append(opened)
-        return opened
+        return location
 
     def _trash(self) -> Optional[StorageClientProtocol]:
         place = self.plan.settings.trash
         if place is None:
             return None
-        live: Optional[StorageClientProtocol] = getattr(self.plan.live_clients, "trash", None)
-        if live is not None:
-            return live
-        opened = locate(place).open()
-        self._opened.append(opened)
+        location: Location = getattr(self.plan.live_clients, "trash", None) or locate(place)
+        opened = location.open()
+        if location.protocol != "client":
+            self._opened.append(opened)
         return opened
 
     def _endpoint(self, side: Side) -> Endpoint:
@@ -171,8 +186,13 @@ class Application:
             return None
         from .engine import DEFAULT_STATE, open_state
 
-        place = self.state if self.state != DEFAULT_STATE else self.plan.base.place
-        state = open_state(place, {side: self._endpoint(side) for side in Side}, clients)
+        live = self.plan.live_clients
+        place = self.state
+        if place == DEFAULT_STATE:
+            place = getattr(live, "state", None) or self.plan.base.place
+        alone = self.single_writer or getattr(live, "single_writer", False)
+        endpoints = {side: self._endpoint(side) for side in Side}
+        state = open_state(place, endpoints, clients, single_writer=alone)
         lineage = self.plan.base.lineage
         if state is None or lineage is None or state.lineage == lineage:
             return state

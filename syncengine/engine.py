@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
+import weakref
 from contextlib import suppress
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, Iterator, Mapping, Optional, Tuple, Union
@@ -187,7 +188,7 @@ class SyncEngine:
     _locations: Dict[Side, Location] = field(factory=dict, init=False, repr=False)
     _clients: Dict[Side, StorageClientProtocol] = field(factory=dict, init=False, repr=False)
     _state: Optional[SyncStateManager] = field(default=None, init=False, repr=False)
-    _leftovers: Tuple[Tuple[Side, str], ...] = field(default=(), init=False, repr=False)
+    _trash_client: Optional[StorageClientProtocol] = field(default=None, init=False, repr=False)
     _scope: Tuple[str, ...] = field(default=(), init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
@@ -213,11 +214,15 @@ class SyncEngine:
         """Let go of the state and of the connections this engine opened."""
         self.close_state()
         for side in tuple(self._clients):
-            self._disconnect(side)
+            self._disconnect(self._clients.pop(side), getattr(self, side.value))
+        if self._trash_client is not None:
+            self._disconnect(self._trash_client, self.trash)
+            self._trash_client = None
 
-    def _disconnect(self, side: Side) -> None:
-        client = self._clients.pop(side)
-        if client is not getattr(self, side.value) and isinstance(client, SupportsClose):
+    @staticmethod
+    def _disconnect(client: StorageClientProtocol, given: Any) -> None:
+        """Close *client*, unless it is the one that the caller gave."""
+        if client is not given and isinstance(client, SupportsClose):
             with suppress(StorageError):
                 client.close()
 
@@ -236,8 +241,12 @@ class SyncEngine:
         """
         job = self.pipeline(self.job(), until="plan")
         assert job.plan is not None
-        self._leftovers = job.leftovers
-        return evolve(job.plan, live_clients=Live(dict(self._clients), self._leftovers, job.trash))
+        return evolve(job.plan, live_clients=self._live(job))
+
+    def _live(self, job: Job) -> Live:
+        # The clients are shared, not copied: once this engine is closed they are gone, and are opened again.
+        trash = None if self.trash is None else locate(self.trash)
+        return Live(self._clients, dict(self._locations), job.leftovers, trash, self.state, self.state_single_writer)
 
     def apply(self, plan: Plan, *, on_stale: Union[OnStale, str] = OnStale.SKIP) -> Report:
         """Perform *plan* and return what happened; raises GuardError before anything is changed."""
@@ -389,7 +398,7 @@ class SyncEngine:
             if self.scope:
                 raise RecipeError(f"the source {self._locations[side]} is one file, which has no scope inside")
             self._locations[side], name = self._locations[side].parent_and_name()
-            self._disconnect(side)
+            self._disconnect(self._clients[side], getattr(self, side.value))
             self._clients[side] = self._locations[side].open(symlinks=self.symlinks)
             self._scope = (name,)
 
@@ -438,13 +447,15 @@ class SyncEngine:
             why = overlap(self._locations[side], location)
             if why is not None:
                 raise RecipeError(f"the trash would be part of the sync: {why}. Choose a place outside both sides.")
-        return location.open()
+        if self._trash_client is None:
+            self._trash_client = location.open()
+        return self._trash_client
 
     def _finished(self, job: Job) -> Report:
         report = job.report
         if report is None:
             raise RecipeError(f"the pipeline ended without a report; its stages are: {', '.join(self.pipeline.names)}")
-        _remember(report)
+        report = _remember(evolve(report, plan=evolve(report.plan, live_clients=self._live(job))))
         if report.interrupted:
             raise SyncInterrupted("the sync was interrupted; run it again to finish", report)
         return report
@@ -463,11 +474,14 @@ def _may_show_progress() -> bool:
 
 @frozen
 class Live:
-    """What a plan of this process keeps besides its values."""
+    """What a plan of this process keeps besides its values: how to reach its places, secrets included."""
 
-    clients: Mapping[Side, StorageClientProtocol]
+    clients: Mapping[Side, StorageClientProtocol] = field(factory=dict)
+    locations: Mapping[Side, Location] = field(factory=dict)
     leftovers: Tuple[Tuple[Side, str], ...] = ()
-    trash: Optional[StorageClientProtocol] = None
+    trash: Optional[Location] = None
+    state: Optional[Any] = field(default=None, repr=False)
+    single_writer: bool = False
 
 
 def open_state(
@@ -517,9 +531,14 @@ def plan(source: Any, destination: Any, **arguments: Any) -> Plan:
     """
     engine = _engine(source, destination, arguments)
     try:
-        return engine.plan()
-    finally:
-        engine.close_state()
+        made = engine.plan()
+    except BaseException:
+        engine.close()
+        raise
+    engine.close_state()
+    # The plan keeps the connections it was made with, to be applied over them; they go when it goes.
+    weakref.finalize(made.live_clients, engine.close).atexit = False
+    return made
 
 
 def sync(source: Any, destination: Any, **arguments: Any) -> Report:
@@ -564,6 +583,7 @@ def apply(
     destination_options: Optional[Mapping[str, Any]] = None,
     profiles: Optional[Mapping[str, str]] = None,
     state: Any = DEFAULT_STATE,
+    state_single_writer: bool = False,
     guards: Optional[Guards] = None,
     on_stale: Union[OnStale, str] = OnStale.STOP,
     expect_digest: Optional[str] = None,
@@ -590,6 +610,7 @@ def apply(
         options={Side.SOURCE: source_options, Side.DESTINATION: destination_options},
         profiles=profiles or {},
         state=state,
+        single_writer=state_single_writer,
         guards=guards,
         on_stale=choice(OnStale, on_stale, "on_stale"),
         relocate={choice(Side, side, "relocate"): spec for side, spec in (relocate or {}).items()},

@@ -281,7 +281,7 @@ def _refused_path(value: Any) -> Optional[str]:
     if isinstance(value, Agreement):
         return _first_refusal(value.path, value.row.path if value.row is not None else None)
     # Problems name what cannot be a key.
-    return refusal(value.path) if isinstance(value, Conflict) else None
+    return _first_refusal(value.path, value.source_path) if isinstance(value, Conflict) else None
 
 
 def _first_refusal(*paths: Optional[str]) -> Optional[str]:

@@ -116,6 +116,8 @@ def operation_record(operation: Operation) -> Record:
         item = getattr(operation, name)
         if item is not None:
             made[name] = item
+    if operation.counterpart is not None:
+        made["counterpart"] = stamp_record(operation.counterpart)
     return made
 
 

@@ -28,19 +28,28 @@ class _Waiting:
     group: Optional[str]
 
 
+@frozen
+class _Replacement:
+    """A directory of *side* that a file replaces, if nothing survives in it."""
+
+    change: Change
+    side: Side
+
+
 @define(eq=False)
 class Directories:
     """Knows what survives where, and which paths change from a file to a directory or back."""
 
     drafts: Drafts
     _frozen: Set[str] = field(factory=set, init=False)
-    _replaced: Dict[str, Side] = field(factory=dict, init=False)
-    """Directories that a file replaces, and on which side."""
+    _replaced: Dict[str, _Replacement] = field(factory=dict, init=False)
     _opened: Dict[str, Side] = field(factory=dict, init=False)
     """Files that a directory replaces, and on which side."""
     _removals: Dict[Side, Dict[str, _Waiting]] = field(factory=lambda: {side: {} for side in Side}, init=False)
     _creations: Dict[Side, Dict[str, _Waiting]] = field(factory=lambda: {side: {} for side in Side}, init=False)
     _surviving: Dict[Side, Set[str]] = field(factory=lambda: {side: set() for side in Side}, init=False)
+    _left_out: Set[str] = field(factory=set, init=False)
+    """Directories in which something is hidden, could not be seen, or cannot be held by the other side."""
 
     # --------------------------------------------------------------- survivors
 
@@ -58,6 +67,17 @@ class Directories:
             entry = seen.source if side is Side.SOURCE else seen.destination
             if waits and (entry is not None or isinstance(seen, Views)):
                 self.hold(seen.path, side)
+        if isinstance(seen, Views):
+            self._leave_out(seen.path)
+
+    def leave_out(self, change: Change) -> None:
+        """Note that *change* is not made although it was wanted."""
+        self.survives(change)
+        self._leave_out(change.path)
+
+    def _leave_out(self, path: str) -> None:
+        if any(self._creations.values()):
+            self._left_out.update(parents(path))
 
     def freeze(self, path: str) -> None:
         """Leave *path* and everything below it alone, on both sides."""
@@ -77,18 +97,21 @@ class Directories:
         self.hold(change.path, target)
         return self.drafts.directory_for_file(change, decision, group=f"kind:{change.path}")
 
-    def directory_becomes_file(self, change: Change, decision: Decision) -> Union[Operation, Problem]:
-        """Return the operation that puts a file in the place of a directory, once everything below it is gone."""
+    def directory_becomes_file(self, change: Change, alone: Change, decision: Decision) -> Union[Operation, Problem]:
+        """Return the operation that puts a file in the place of a directory, once everything below it is gone.
+
+        *alone* is the change as if there were only the file; *decision* is about that.
+        """
         target = decision.effect.target
         assert target is not None
-        created = self.drafts.carried(change, decision)
+        created = self.drafts.carried(alone, decision)
         if isinstance(created, Problem):
             self.freeze(change.path)
             self.hold(change.path, target)
             return created
         if not self.drafts.traits[target].real_directories:
             return created  # a file and names below it can stand side by side there
-        self._replaced[change.path] = target
+        self._replaced[change.path] = _Replacement(change, target)
         return evolve(
             created,
             action=Action.UPDATE,
@@ -102,22 +125,30 @@ class Directories:
         if not (self._replaced or self._opened):
             return None
         for outer in (*parents(path), path):
-            if self._replaced.get(outer) is side or self._opened.get(outer) is side:
+            if side in (self._replaced_at(outer), self._opened.get(outer)):
                 return f"kind:{outer}"
         return None
 
-    def blocked_replacements(self) -> Iterator[str]:
-        """Yield the directories that a file should replace but in which something survives."""
-        yield from (path for path, side in self._replaced.items() if path in self._surviving[side])
+    def _replaced_at(self, path: str) -> Optional[Side]:
+        replacement = self._replaced.get(path)
+        return None if replacement is None else replacement.side
+
+    def blocked_replacements(self) -> Iterator[Change]:
+        """Yield the changes in which a file should replace a directory, but something survives in it."""
+        yield from (each.change for path, each in self._replaced.items() if path in self._surviving[each.side])
 
     # ------------------------------------------------------------- directories
 
     def takes_part(self, change: Change) -> bool:
         """Say whether a directory is a decision of its own, and not implied by its files or by a file in its place."""
-        for side in (self._replaced.get(change.path), self._opened.get(change.path)):
+        for side in (self._replaced_at(change.path), self._opened.get(change.path)):
             if side is not None and change.entry(side) is not None and change.entry(side.other) is None:
                 return False  # the file that replaces it removes it
-        return all(traits.real_directories for traits in self.drafts.traits.values())
+        if all(traits.real_directories for traits in self.drafts.traits.values()):
+            return True
+        # Beside a side that has none, a directory goes only with one above it that a file replaces.
+        around = next((self._replaced[outer] for outer in parents(change.path) if outer in self._replaced), None)
+        return around is not None and change.entry(around.side) is not None and change.entry(around.side.other) is None
 
     def wait(self, change: Change, decision: Decision) -> bool:
         """Remember a directory that one side has, and say whether that was all there is to do about it."""
@@ -143,7 +174,8 @@ class Directories:
                 yield self.drafts.deletion(waiting.change, decision, group=waiting.group)
 
     def _made(self, side: Side) -> Iterator[Operation]:
-        implied = set(self._surviving[side])
+        # A directory that only holds what is left out is neither known to be empty nor known to be wanted.
+        implied = self._surviving[side] | self._left_out
         for path in self._creations[side]:
             implied.update(parents(path))
         for path, waiting in self._creations[side].items():

@@ -12,6 +12,7 @@ from .path_map import PathMap
 from .paths import encoded, shown
 from .plan import Action, Conflict, ConflictKind, Operation, Reason, Settings
 from .reconcile import Decision, Effect
+from .renames import Rename
 
 _REASONS: Dict[Tuple[str, Effect], Reason] = {
     ("T2", Effect.TO_DESTINATION): Reason.ONLY_AT_SOURCE,
@@ -104,6 +105,26 @@ class Drafts:
             chosen_by=f"rule:{decision.row}",
             group=group,
             key=change.path if standing.own_path != change.path else None,
+        )
+
+    def renamed(self, rename: Rename, action: Action) -> Union[Operation, Problem]:
+        """Return the operation that makes the other side follow a rename: a move, or in a backup a copy."""
+        target = rename.side.other
+        standing, arrived = rename.change.entry(target), rename.change.entry(rename.side)
+        assert standing is not None
+        assert arrived is not None
+        at_source = rename.side is Side.SOURCE
+        return self.unholdable(rename.new, standing, target) or Operation(
+            action,
+            standing.kind,
+            target,
+            rename.new,
+            origin=(target, standing.own_path),
+            expect_origin=self.stamp(target, standing),
+            reason=Reason.RENAMED_AT_SOURCE if at_source else Reason.RENAMED_AT_DESTINATION,
+            chosen_by="rule:R4" if rename.edited else "rule:R1",
+            group=f"rename:{rename.new}" if rename.edited else None,
+            counterpart=None if rename.edited else self.stamp(rename.side, arrived),
         )
 
     def new_directory(self, change: Change, decision: Decision, *, group: Optional[str] = None) -> Operation:
@@ -237,7 +258,14 @@ class Drafts:
             base=None if change.base is None else change.base.source,
             source=self._stamp_at(change, Side.SOURCE),
             destination=self._stamp_at(change, Side.DESTINATION),
+            source_path=self._source_path(change),
+            source_link=None if change.source is None else change.source.link,
+            destination_link=None if change.destination is None else change.destination.link,
         )
+
+    def _source_path(self, change: Change) -> Optional[str]:
+        path = change.source.own_path if change.source is not None else self._spelled(change.path, Side.SOURCE)
+        return None if path == change.path else path
 
     def _stamp_at(self, change: Change, side: Side) -> Optional[Stamp]:
         entry = change.entry(side)

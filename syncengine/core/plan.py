@@ -88,6 +88,8 @@ class Operation:
     """The path under which both sides are compared, where it is not ``path`` or not how the origin is spelled."""
     mode: Optional[int] = None
     link: Optional[str] = None
+    counterpart: Optional[Stamp] = None
+    """What the other side holds under the new name of a move or copy, so that both can be remembered as agreed."""
 
     @property
     def id(self) -> str:
@@ -181,7 +183,11 @@ class Resolution(str, Enum):
 
 @frozen
 class Conflict:
-    """A path on which the sides disagree; it stays listed beside the operations that resolve it."""
+    """A path on which the sides disagree; it stays listed beside the operations that resolve it.
+
+    ``source_path`` is how the source spells the path where a mapping makes that differ; the links are the targets of
+    symbolic links, where one stands there.
+    """
 
     path: str
     kind: ConflictKind
@@ -190,6 +196,21 @@ class Conflict:
     destination: Optional[Stamp] = None
     resolution: Optional[Resolution] = None
     decided_by: str = ""
+    source_path: Optional[str] = None
+    source_link: Optional[str] = None
+    destination_link: Optional[str] = None
+
+    def stamp(self, side: Side) -> Optional[Stamp]:
+        """Return what *side* holds; None where it was removed there."""
+        return self.source if side is Side.SOURCE else self.destination
+
+    def link(self, side: Side) -> Optional[str]:
+        """Return where the symbolic link of *side* points; None where none stands there."""
+        return self.source_link if side is Side.SOURCE else self.destination_link
+
+    def path_at(self, side: Side) -> str:
+        """Return the path as *side* spells it."""
+        return self.path if side is Side.DESTINATION or self.source_path is None else self.source_path
 
     @property
     def open(self) -> bool:

@@ -1,25 +1,26 @@
 """The planner: changes become operations, agreements and conflicts. Nothing is read here, nothing is written.
 
 A path is decided by the table in ``reconcile.py`` and put into words by ``drafts.py``; what no single path knows
-(directories, files that face a directory) is in ``directories.py``, what a conflict becomes in ``resolve.py``.
+(directories, files that face a directory) is in ``directories.py``, what a conflict becomes in ``conflicts.py``.
 """
 
 from __future__ import annotations
 
-from typing import Callable, List, Optional, Union
+from typing import Container, List, Optional, Union
 
-from attrs import define, evolve, field
+from attrs import Factory, define, evolve, field
 
-from .comparator import Change, Equality, Question, SideChange
+from .comparator import Change, Equality, SideChange
+from .conflicts import Conflicts
 from .directories import Directories
 from .drafts import Drafts
 from .entry import Base, Entry, Kind, Problem, ProblemKind, Side
 from .merge import Views
-from .modes import ConflictPolicy, OnlyIf, Retain
-from .paths import shown
+from .modes import OnlyIf
+from .paths import parents, shown
 from .plan import Action, Agreement, AgreementKind, Conflict, ConflictKind, Operation, Settings
 from .reconcile import Decision, Effect, Policy, reconcile
-from .resolve import decided, operations_for
+from .renames import Rename
 from .tally import Tally
 
 
@@ -27,24 +28,21 @@ from .tally import Tally
 class Planner:
     """Collects changes and turns them into the parts of a plan.
 
-    Feed it with ``take`` in the order of the diff, then call ``finish``. *digest_of* answers for the content of a
-    file where a conflict copy needs a name.
+    Feed it with ``take`` in the order of the diff, then call ``finish``.
     """
 
     drafts: Drafts
     policy: Policy
     stateful: bool = True
-    digest_of: Callable[[Question], Optional[str]] = field(default=lambda _: None)
+    deciding: Conflicts = field(default=Factory(lambda self: Conflicts(self.drafts), takes_self=True))
     tally: Tally = field(factory=Tally)
     operations: List[Operation] = field(factory=list, init=False)
     agreements: List[Agreement] = field(factory=list, init=False)
     conflicts: List[Conflict] = field(factory=list, init=False)
     problems: List[Problem] = field(factory=list, init=False)
-    _directories: Directories = field(init=False)
-
-    def __attrs_post_init__(self) -> None:
-        """Give directories the same words for their operations."""
-        self._directories = Directories(self.drafts)
+    _directories: Directories = field(
+        default=Factory(lambda self: Directories(self.drafts), takes_self=True), init=False
+    )
 
     @property
     def settings(self) -> Settings:
@@ -68,10 +66,13 @@ class Planner:
     def finish(self) -> None:
         """Decide the directories, and take back kind changes whose directory does not become empty."""
         self.operations += self._directories.operations()
-        blocked = {f"kind:{path}": path for path in self._directories.blocked_replacements()}
-        if blocked:
-            self.operations = [operation for operation in self.operations if operation.group not in blocked]
-            self.conflicts += (Conflict(path, ConflictKind.KIND_CLASH) for path in blocked.values())
+        blocked = {change.path: change for change in self._directories.blocked_replacements()}
+        if not blocked:
+            return
+        # Something survives below: the whole subtree stays as it is, and a conflict says so.
+        self.operations = [each for each in self.operations if not _lies_in(each.compared_as, blocked)]
+        self.conflicts = [each for each in self.conflicts if not _lies_in(each.path, blocked)]
+        self.conflicts += (self.drafts.conflict(change, ConflictKind.KIND_CLASH) for change in blocked.values())
 
     # ---------------------------------------------------------- out of bounds
 
@@ -116,7 +117,7 @@ class Planner:
         drafted = self.drafts.carried(change, decision, group=group)
         if isinstance(drafted, Problem):
             self.problems.append(drafted)
-            self._directories.survives(change)
+            self._directories.leave_out(change)
             return
         self._directories.hold(drafted.path, target)
         self._directories.hold(change.path, target.other)
@@ -127,6 +128,28 @@ class Planner:
         assert target is not None
         group = self._directories.group_of(change.path, target)
         self.operations.append(self.drafts.deletion(change, decision, group=group))
+
+    # ---------------------------------------------------------------- renames
+
+    def follow(self, rename: Rename) -> bool:
+        """Plan that the other side follows a rename; False, with nothing planned, where it cannot hold the name."""
+        backup = self.settings.mode.is_backup
+        drafted = self.drafts.renamed(rename, Action.COPY if backup else Action.MOVE)
+        if isinstance(drafted, Problem):
+            return False
+        self.operations.append(drafted)
+        self._directories.hold(rename.new, drafted.target)
+        self._directories.hold(rename.new, rename.side)
+        decision = reconcile(rename.change, self.policy)
+        if decision.effect.target is rename.side:
+            followed = self.drafts.carried(rename.change, decision, group=drafted.group)
+            assert isinstance(followed, Operation), "the renaming side holds that name already"
+            self.operations.append(followed)
+        if backup and rename.base.live:
+            # Nothing may disappear in a backup, not even by a wrong guess: the old name stays.
+            self._directories.hold(rename.old, drafted.target)
+            self._agree(AgreementKind.DORMANT, rename.old, rename.base.kind, evolve(rename.base, live=False))
+        return True
 
     # ------------------------------------------------------------- agreements
 
@@ -165,51 +188,35 @@ class Planner:
 
     def _conflict(self, change: Change, decision: Decision) -> None:
         assert decision.conflict is not None
-        times_count = all(traits.true_mtime for traits in self.drafts.traits.values())
-        undecided = self.drafts.conflict(change, decision.conflict)
-        conflict = decided(undecided, self._conflict_policy(), times_count=times_count)
+        conflict, operations = self.deciding.decided(change, decision.conflict)
         self.conflicts.append(conflict)
-        self._directories.survives(change)
-        operations = operations_for(conflict, retain=self.settings.retain, loser_digest=self._loser(change))
         self.operations.extend(operations)
-        for operation in operations:
-            if operation.action is not Action.DELETE:
-                self._directories.hold(operation.path, operation.target)
-
-    def _conflict_policy(self) -> ConflictPolicy:
-        """Without a trash the loser of ``newest`` could not be recovered, so both are kept."""
-        unsafe = self.settings.retain is Retain.NONE and self.settings.conflict is ConflictPolicy.NEWEST
-        return ConflictPolicy.KEEP_BOTH if unsafe else self.settings.conflict
-
-    def _loser(self, change: Change) -> Optional[str]:
-        """Return a digest that names a conflict copy, where the losing side's content can be had cheaply."""
-        mine, theirs = change.source, change.destination
-        if mine is None or theirs is None:
-            return None
-        source_newer = (mine.stamp.mtime_ns or 0) + 2_000_000_000 >= (theirs.stamp.mtime_ns or 0)
-        side, entry = (Side.DESTINATION, theirs) if source_newer else (Side.SOURCE, mine)
-        known = entry.stamp.digest("sha256")
-        if known is not None or not self.drafts.traits[side].cheap_reads:
-            return known
-        return self.digest_of(Question(side, entry, "sha256"))
+        arriving = [operation for operation in operations if operation.action is not Action.DELETE]
+        if arriving or not operations:
+            self._directories.survives(change)
+        for operation in arriving:
+            self._directories.hold(operation.compared_as, operation.target)
 
     # ------------------------------------------------------- kinds, directories
 
     def _clash(self, change: Change) -> None:
-        """Plan a path that is a file on one side and a directory on the other."""
-        file_side = Side.DESTINATION if change.kind is Kind.DIRECTORY else Side.SOURCE
-        if self.settings.mode.is_backup or self.settings.mode.is_bidirectional:
+        """Plan a path that is a file on one side and a directory on the other.
+
+        The file alone is decided first. Where it goes, a directory takes its place; where it comes, it waits for
+        everything below the directory to go. A backup never replaces one kind by another.
+        """
+        if self.settings.mode.is_backup:
             self._freeze(change)
             return
+        file_side = Side.DESTINATION if change.kind is Kind.DIRECTORY else Side.SOURCE
         alone = change.without(file_side.other)
         decision = reconcile(alone, self.policy)
-        target = decision.effect.target
-        if target is None:
+        if decision.effect.target is None:
             self._freeze(change)
         elif decision.effect.deletes:
-            self._make_room_for_directory(alone, decision, target)
+            self._make_room_for_directory(alone, decision, decision.effect.target)
         else:
-            self._replace_directory(alone, decision)
+            self._replace_directory(change, alone, decision)
 
     def _freeze(self, change: Change) -> None:
         self.conflicts.append(self.drafts.conflict(change, ConflictKind.KIND_CLASH))
@@ -222,8 +229,8 @@ class Planner:
             return
         self.operations.append(self._directories.file_becomes_directory(alone, decision))
 
-    def _replace_directory(self, alone: Change, decision: Decision) -> None:
-        drafted = self._directories.directory_becomes_file(alone, decision)
+    def _replace_directory(self, change: Change, alone: Change, decision: Decision) -> None:
+        drafted = self._directories.directory_becomes_file(change, alone, decision)
         if isinstance(drafted, Problem):
             self.problems.append(drafted)
         else:
@@ -240,11 +247,14 @@ class Planner:
         elif not self._directories.wait(change, decision):
             self._record(change, decision)
 
-
     def _unholdable(self, change: Change, decision: Decision) -> Optional[Problem]:
         target = decision.effect.target
         arriving = None if target is None or decision.effect.deletes else change.entry(target.other)
         return None if target is None or arriving is None else self.drafts.unholdable(change.path, arriving, target)
+
+
+def _lies_in(path: str, folders: Container[str]) -> bool:
+    return path in folders or any(folder in folders for folder in parents(path))
 
 
 def _refreshes(change: Change, base: Base) -> bool:

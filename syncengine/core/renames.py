@@ -32,12 +32,13 @@ class Rename:
     new: str
     side: Side
     change: Change
+    base: Base
+    """What was agreed under the old name."""
 
     @property
     def edited(self) -> bool:
         """Whether the other side changed the content under the old name meanwhile."""
-        follower = self.change.comparison.destination if self.side is Side.SOURCE else self.change.comparison.source
-        return follower is SideChange.MODIFIED
+        return self.change.comparison.equality is Equality.DIFFERENT
 
 
 def renames(changes: Iterable[Change], side: Side, *, digest_of: DigestOf, follow_edits: bool) -> Iterator[Rename]:
@@ -60,6 +61,31 @@ def renames(changes: Iterable[Change], side: Side, *, digest_of: DigestOf, follo
     left_old = [change for change in vanished if change.path not in done]
     left_new = [change for change in appeared if change.path not in done]
     yield from (_rename(old, new, side) for old, new in _by_digest(left_old, left_new, side, digest_of))
+
+
+def unfinished(
+    changes: Iterable[Change], begun: Iterable[Tuple[str, str, Side]], *, digest_of: DigestOf
+) -> Iterator[Rename]:
+    """Yield the renames that a crashed run had begun to bring together with an edit.
+
+    *begun* are hints (old name, new name, the side that renamed): one counts only where the renaming side holds, under
+    the new name, the very content that the other side holds under the old one.
+    """
+    by_path = {change.path: change for change in changes}
+    for old_path, new_path, side in begun:
+        old, new = by_path.get(old_path), by_path.get(new_path)
+        if old is None or new is None or not _vanished(old, side, follow_edits=True) or not _appeared(new, side):
+            continue
+        standing, arrived = old.entry(side.other), new.entry(side)
+        assert standing is not None
+        assert arrived is not None
+        if standing.stamp.size != arrived.stamp.size:
+            continue
+        digest = digest_of(Question(side, arrived, "sha256"))
+        if digest is not None and digest == digest_of(Question(side.other, standing, "sha256")):
+            found = _rename(old, new, side)
+            both = Comparison(SideChange.MODIFIED, SideChange.MODIFIED, Equality.EQUAL)
+            yield evolve(found, change=evolve(found.change, comparison=both))
 
 
 def _is_file(entry: Optional[Entry]) -> bool:
@@ -179,4 +205,4 @@ def _rename(old: Change, new: Change, side: Side) -> Rename:
     changes = (SideChange.SAME, followed) if side is Side.SOURCE else (followed, SideChange.SAME)
     moved = evolve(base, path=new.path)
     comparison = Comparison(*changes, equality=equality, weak=base.weak)
-    return Rename(old.path, new.path, side, Change(new.path, moved, at_source, at_destination, comparison))
+    return Rename(old.path, new.path, side, Change(new.path, moved, at_source, at_destination, comparison), base)

@@ -56,85 +56,120 @@ def newer(conflict: Conflict) -> Resolution:
     return Resolution.SOURCE if mine > theirs else Resolution.DESTINATION
 
 
-def operations_for(conflict: Conflict, *, retain: Retain, loser_digest: Optional[str] = None) -> Tuple[Operation, ...]:
-    """Return the operations that carry out the resolution of *conflict*; none while it is open."""
-    if conflict.open or conflict.kind is ConflictKind.KIND_CLASH:
-        return ()
+def winner_of(conflict: Conflict) -> Side:
+    """Return the side whose version keeps, or takes, the plain name; on a tie the source."""
     resolution = newer(conflict) if conflict.resolution is Resolution.NEWER else conflict.resolution
     if resolution is Resolution.KEEP_BOTH:
-        if conflict.source is None or conflict.destination is None:
-            survivor = Side.SOURCE if conflict.source is not None else Side.DESTINATION
-            return (_carried(conflict, survivor, retain),)
-        return _keeping_both(conflict, loser_digest)
-    winner = Side.SOURCE if resolution is Resolution.SOURCE else Side.DESTINATION
-    return (_carried(conflict, winner, retain),)
+        resolution = newer(conflict)
+    return Side.DESTINATION if resolution is Resolution.DESTINATION else Side.SOURCE
+
+
+def keeps_both(conflict: Conflict) -> bool:
+    """Say whether the losing version gets a name of its own beside the winner."""
+    tie = conflict.resolution is Resolution.NEWER and newer(conflict) is Resolution.KEEP_BOTH
+    both_exist = conflict.source is not None and conflict.destination is not None
+    return both_exist and (tie or conflict.resolution is Resolution.KEEP_BOTH)
+
+
+def operations_for(
+    conflict: Conflict, *, retain: Retain, identity: Optional[str] = None, number: int = 1, copied: bool = False
+) -> Tuple[Operation, ...]:
+    """Return the operations that carry out the resolution of *conflict*; none while it is open.
+
+    Where both are kept, *identity* and *number* name the copy; *copied* says that it stands there already.
+    """
+    if conflict.open or conflict.kind is ConflictKind.KIND_CLASH:
+        return ()
+    if not keeps_both(conflict):
+        return (_carried(conflict, _survivor(conflict), retain),)
+    return (_over(conflict, retain, copied=copied),) if copied else _keeping_both(conflict, retain, identity, number)
+
+
+def _survivor(conflict: Conflict) -> Side:
+    """Return whose state reaches the other side; what was removed on one side cannot be kept beside itself."""
+    if conflict.resolution in (Resolution.KEEP_BOTH, Resolution.NEWER) and None in (
+        conflict.source,
+        conflict.destination,
+    ):
+        return Side.SOURCE if conflict.source is not None else Side.DESTINATION
+    return winner_of(conflict)
 
 
 def _carried(conflict: Conflict, winner: Side, retain: Retain) -> Operation:
     """Return the operation by which the winner's state, which may be absence, reaches the other side."""
     target = winner.other
-    arriving, standing = _stamp(conflict, winner), _stamp(conflict, target)
+    arriving, standing = conflict.stamp(winner), conflict.stamp(target)
     action = Action.DELETE if arriving is None else (Action.CREATE if standing is None else Action.UPDATE)
+    link = conflict.link(target if arriving is None else winner)
     return Operation(
         action,
-        Kind.FILE,
+        Kind.FILE if link is None else Kind.SYMLINK,
         target,
-        conflict.path,
-        origin=None if arriving is None else (winner, conflict.path),
+        conflict.path_at(target),
+        origin=None if arriving is None else (winner, conflict.path_at(winner)),
         expect_target=standing,
         expect_origin=arriving,
         retain=standing is not None and retain is not Retain.NONE,
         size=(arriving.size or 0) if arriving is not None else 0,
         reason=Reason.CONFLICT,
         chosen_by=conflict.decided_by,
+        key=conflict.path if conflict.source_path is not None else None,
+        link=None if arriving is None else link,
     )
 
 
-def _keeping_both(conflict: Conflict, loser_digest: Optional[str]) -> Tuple[Operation, ...]:
+def _over(conflict: Conflict, retain: Retain, *, copied: bool) -> Operation:
+    """Return the operation that puts the winner in the loser's place, which needs no trash where it has its copy.
+
+    A copy that stood there before was not made by this plan, so the loser is retained as well.
+    """
+    over = _carried(conflict, winner_of(conflict), Retain.NONE)
+    return evolve(over, retain=copied and retain is not Retain.NONE, group=_group(conflict))
+
+
+def _keeping_both(conflict: Conflict, retain: Retain, identity: Optional[str], number: int) -> Tuple[Operation, ...]:
     """Return three operations: the loser's copy beside it, that copy across, and the winner over the loser.
 
     The copy is read before the winner overwrites its origin; executing derives that order from the origins.
     """
-    resolution = newer(conflict)
-    winner = Side.DESTINATION if resolution is Resolution.DESTINATION else Side.SOURCE
-    loser = winner.other
-    losing, winning = _stamp(conflict, loser), _stamp(conflict, winner)
+    loser = winner_of(conflict).other
+    losing, link = conflict.stamp(loser), conflict.link(loser)
     assert losing is not None
-    assert winning is not None
-    copy_path = conflict_copy(conflict.path, loser_digest or _identity(losing))
-    group = f"conflict:{conflict.path}"
     beside = Operation(
         Action.COPY,
-        Kind.FILE,
+        Kind.FILE if link is None else Kind.SYMLINK,
         loser,
-        copy_path,
-        origin=(loser, conflict.path),
+        copy_name(conflict, loser, identity, number),
+        origin=(loser, conflict.path_at(loser)),
         expect_origin=losing,
         reason=Reason.CONFLICT,
         chosen_by=conflict.decided_by,
-        group=group,
+        group=_group(conflict),
+        link=link,
     )
-    across = evolve(beside, action=Action.CREATE, target=winner, size=losing.size or 0)
-    over = evolve(
-        across,
-        action=Action.UPDATE,
-        target=loser,
-        path=conflict.path,
-        origin=(winner, conflict.path),
-        expect_target=losing,
-        expect_origin=winning,
-        size=winning.size or 0,
-    )
-    return (beside, across, over)
+    name_there = copy_name(conflict, loser.other, identity, number)
+    across = evolve(beside, action=Action.CREATE, target=loser.other, path=name_there, size=losing.size or 0)
+    return (beside, across, _over(conflict, retain, copied=False))
 
 
-def conflict_copy(path: str, identity: str) -> str:
-    """Return the name under which the losing version of *path* is kept.
+def _group(conflict: Conflict) -> str:
+    return f"conflict:{conflict.path}"
+
+
+def copy_name(conflict: Conflict, side: Side, identity: Optional[str], number: int = 1) -> str:
+    """Return the name that the losing version gets on *side*."""
+    losing = conflict.stamp(winner_of(conflict).other)
+    assert losing is not None
+    return conflict_copy(conflict.path_at(side), identity or _identity(losing), number)
+
+
+def conflict_copy(path: str, identity: str, number: int = 1) -> str:
+    """Return the name under which the losing version of *path* is kept; *number* where that name is taken.
 
     >>> conflict_copy("a/report.tar.gz", "sha256:0123456789")
     'a/report.tar.conflict-01234567.gz'
     """
-    value = identity.rpartition(":")[2][:8]
+    value = identity.rpartition(":")[2][:8] + (f"-{number}" if number > 1 else "")
     folder, name = parent(path), path.rpartition("/")[2]
     stem, dot, suffix = name.rpartition(".")
     if not stem:
@@ -150,15 +185,11 @@ def _identity(stamp: Stamp) -> str:
     return sha256(f"{stamp.size}|{stamp.etag}|{stamp.version}|{stamp.mtime_ns}".encode()).hexdigest()
 
 
-def _stamp(conflict: Conflict, side: Side) -> Optional[Stamp]:
-    return conflict.source if side is Side.SOURCE else conflict.destination
-
-
 def resolved(plan: Plan, chosen: Callable[[Any], bool], *, to: Union[str, Side, Resolution], by: str) -> Plan:
     """Return *plan* with the chosen conflicts decided; operations that decided them before are replaced."""
     resolution = _resolution(to)
     conflicts: List[Conflict] = []
-    replaced: List[str] = []
+    replaced: List[Conflict] = []
     added: List[Operation] = []
     for conflict in plan.conflicts:
         if not chosen(conflict) or conflict.kind is ConflictKind.KIND_CLASH:
@@ -166,20 +197,21 @@ def resolved(plan: Plan, chosen: Callable[[Any], bool], *, to: Union[str, Side, 
             continue
         decided_conflict = evolve(conflict, resolution=resolution, decided_by=f"user:{by}")
         conflicts.append(decided_conflict)
-        replaced.append(conflict.path)
+        replaced.append(conflict)
         added += operations_for(decided_conflict, retain=plan.settings.retain)
     if not replaced:
         return plan
     return plan.edited([*_without(plan.operations, replaced), *added], conflicts=tuple(conflicts))
 
 
-def _without(operations: Iterable[Operation], paths: List[str]) -> Iterable[Operation]:
-    groups = {f"conflict:{path}" for path in paths}
-    gone = set(paths)
+def _without(operations: Iterable[Operation], conflicts: List[Conflict]) -> Iterable[Operation]:
+    groups = {_group(conflict) for conflict in conflicts}
+    places = {(side, conflict.path_at(side)) for conflict in conflicts for side in Side}
     return (
         operation
         for operation in operations
-        if not (operation.reason is Reason.CONFLICT and (operation.group in groups or operation.path in gone))
+        if operation.reason is not Reason.CONFLICT
+        or not (operation.group in groups or (operation.target, operation.path) in places)
     )
 
 

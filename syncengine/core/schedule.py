@@ -9,7 +9,7 @@
 
 from __future__ import annotations
 
-from typing import Dict, Iterable, Iterator, List, Sequence, Set, Tuple
+from typing import Dict, Iterable, Iterator, List, Sequence, Tuple
 
 from attrs import frozen
 
@@ -45,15 +45,18 @@ def schedule(operations: Sequence[Operation]) -> Schedule:
     units, rest = _units(operations)
     writes = [operation for operation in rest if operation.action is not Action.DELETE]
     deletes = [operation for operation in rest if operation.action is Action.DELETE]
-    readers = _readers(writes)
+    readers, freeing = _readers(writes), _freeing_moves(writes)
     early: List[Operation] = []
     late: List[Tuple[Operation, Tuple[Operation, ...]]] = []
     for operation in writes:
-        waits_for = _waits_for(operation, readers)
+        waits_for = (*_waits_for(operation, readers), *_frees(operation, freeing))
         if waits_for:
             late.append((operation, waits_for))
         else:
             early.append(operation)
+    last = {operation.id for operation, _ in late}
+    # A move that waits for its readers comes before what waits for that move.
+    late.sort(key=lambda each: any(other.id in last for other in each[1]))
     return Schedule(units, tuple(early), tuple(late), tuple(sorted(deletes, key=_deletion_order)))
 
 
@@ -121,6 +124,21 @@ def _readers(writes: Iterable[Operation]) -> Dict[Place, List[Operation]]:
         if operation.origin is not None:
             readers.setdefault(operation.origin, []).append(operation)
     return readers
+
+
+def _freeing_moves(writes: Iterable[Operation]) -> Dict[Place, Operation]:
+    """Return the moves by the place that they leave free."""
+    moves = (operation for operation in writes if operation.action is Action.MOVE)
+    return {move.origin: move for move in moves if move.origin is not None}
+
+
+def _frees(operation: Operation, freeing: Dict[Place, Operation]) -> Tuple[Operation, ...]:
+    """Return the moves that have to leave the path of *operation*, or one above it, before it can be written."""
+    if not freeing:
+        return ()
+    places = ((operation.target, path) for path in (*parents(operation.path), operation.path))
+    found = (freeing.get(place) for place in places)
+    return tuple(move for move in found if move is not None and move is not operation)
 
 
 def _waits_for(operation: Operation, readers: Dict[Place, List[Operation]]) -> Tuple[Operation, ...]:

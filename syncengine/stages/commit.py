@@ -20,7 +20,7 @@ from ..core.paths import is_within, parents
 from ..core.plan import Action, Agreement, AgreementKind, Operation, Plan, Reason
 from ..core.report import Outcome, Report, Status
 from ..state.journal import JournalWriter, Started
-from ..state.manager import Run, SyncStateManager
+from ..state.manager import Intent, Run, SyncStateManager
 from ..storage.protocol import StorageClientProtocol, SupportsFlush
 from .job import Job
 
@@ -48,6 +48,7 @@ class Recorder:
     _rows: Dict[str, Base] = field(factory=dict, init=False)
     _forgotten: Set[str] = field(factory=set, init=False)
     _directories: Set[str] = field(factory=set, init=False)
+    _halves: Dict[str, Dict[Side, Stamp]] = field(factory=dict, init=False)
     _pending: int = field(default=0, init=False)
     _last: float = field(default=0.0, init=False)
     _changed_kind: Set[str] = field(factory=set, init=False)
@@ -63,9 +64,17 @@ class Recorder:
         self._journal = self.state.journal.start(
             Started(self.run_id, plan.digest, plan.root_digest, self.state.generation, self.started_at)
         )
+        for operation in plan.operations:
+            if operation.action is Action.MOVE and operation.group is not None:
+                self._intend(operation)
         self._last = self.clock()
         self._changed_kind = {each.compared_as for each in plan.operations if each.reason is Reason.KIND_CHANGED}
         self._agree(agreement for agreement in plan.agreements if agreement.path not in newer)
+
+    def _intend(self, operation: Operation) -> None:
+        """Note that an edit is about to follow a rename: after a crash between the two they look like a conflict."""
+        paths = (str(operation.moved_from), operation.path)
+        self.state.add_intent(Intent(operation.id, "rename", paths, {"side": operation.target.other.value}))
 
     def _newer_paths(self) -> Set[str]:
         """Return the paths whose rows were written by another plan since this one was made."""
@@ -133,10 +142,44 @@ class Recorder:
             self._rows.pop(position, None)
         elif operation.action is Action.TOUCH:
             self._note_touch(outcome)
+        elif operation.moved_from is not None:
+            self._note_rename(outcome, operation.moved_from)
         elif operation.origin is not None and _carries_its_key(operation):
             self._note_copy(outcome)
+        elif operation.action is Action.CREATE and operation.origin is not None:
+            self._note_half(outcome)
         elif operation.reason is Reason.KIND_CHANGED and operation.kind is Kind.DIRECTORY:
             self._remember(Base(operation.compared_as, Kind.DIRECTORY, Stamp(), Stamp()))
+
+    def _note_rename(self, outcome: Outcome, old: str) -> None:
+        """Remember a followed rename under its new name; a move takes the old name from both sides."""
+        operation, path = outcome.operation, outcome.operation.path
+        if operation.action is Action.MOVE:
+            self._forgotten.add(old)
+            self._rows.pop(old, None)
+        counterpart = operation.counterpart
+        if counterpart is None:  # the edit that followed the rename was written just before, under the new name
+            written = self._rows.get(path) or self.state.row(path)
+            counterpart = written.stamp(operation.target.other) if written is not None else None
+        if outcome.after is None:
+            return
+        if counterpart is None:
+            self._note_half(outcome)
+            return
+        stamps = {operation.target: outcome.after, operation.target.other: counterpart}
+        source, destination = stamps[Side.SOURCE], stamps[Side.DESTINATION]
+        self._remember(Base(path, operation.kind, source, destination, racy=self._racy(operation.kind, stamps)))
+        self._note_directories(operation, path)
+
+    def _note_half(self, outcome: Outcome) -> None:
+        """Remember a conflict copy once it has been written on both sides."""
+        operation = outcome.operation
+        stamps = self._halves.setdefault(operation.path, {})
+        stamps[operation.target] = outcome.after or Stamp()
+        if len(stamps) == len(Side):
+            source, destination = stamps[Side.SOURCE], stamps[Side.DESTINATION]
+            racy = self._racy(operation.kind, stamps)
+            self._remember(Base(operation.path, operation.kind, source, destination, racy=racy))
 
     def _note_copy(self, outcome: Outcome) -> None:
         operation = outcome.operation
@@ -208,6 +251,7 @@ class Recorder:
         if not report.interrupted:
             todo = self.state.bootstrap.todo
             self.state.set_bootstrap(still_to_see(todo, self.plan.settings.scope, self.plan.problems))
+        self.state.remove_intents([intent.operation for intent in self.state.intents()])
         counts = {status.value: len(outcomes) for status, outcomes in report.by_status.items()}
         assert self._journal is not None
         self._journal.finish(finished_at, applied_in_full=report.ok)

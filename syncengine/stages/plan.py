@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Callable, Iterable, Iterator, Mapping, Optional, Tuple
+from typing import Callable, Iterable, Iterator, Mapping, Optional, Sequence, Tuple
 
 from attrs import evolve, field, frozen
 
 from ..core.bootstrap import in_force
+from ..core.comparator import Change
+from ..core.conflicts import Conflicts, Look
 from ..core.drafts import Drafts, SideTraits
-from ..core.entry import Problem, ProblemKind, Side, Snapshot
+from ..core.entry import Entry, Kind, Problem, ProblemKind, Side, Snapshot
 from ..core.guards import Blocker, BlockerKind, emptied_blockers
 from ..core.paths import encoded, shown
 from ..core.plan import Plan, StateRef
 from ..core.planner import Planner
 from ..core.reconcile import Policy, leading_sides, prefers
+from ..core.renames import Rename, renames, unfinished
+from ..errors import StorageError
 from ..events import PlanMade
 from ..storage.protocol import StorageClientProtocol, SupportsNames
 from .diff import settling
-from .job import Job
+from .job import Changed, Job
 
 
 @frozen
@@ -31,7 +35,7 @@ class MakePlan:
         first = job.state is None or not job.state.bootstrap.finished
         job = self._with_preference(job)
         planner = self._planner(job)
-        for changed in job.changes:
+        for changed in self._without_renames(job, planner):
             planner.take(changed)
         planner.finish()
         plan = self._plan(job, planner, first=first)
@@ -47,13 +51,42 @@ class MakePlan:
         initial = in_force(settings.initial, bootstrap.preference, bootstrap.todo)
         return job.with_(settings=evolve(settings, initial=initial))
 
+    def _without_renames(self, job: Job, planner: Planner) -> Iterable[Changed]:
+        """Yield the changes that are no renames; those that are have been planned as such.
+
+        Pairing needs every change at hand, so it holds them in memory: what changed, not what exists.
+        """
+        if not job.settings.renames or job.state is None or not job.state.exists or job.path_map:
+            return job.changes
+        known = list(job.changes)
+        files = {change.path: change for change in known if isinstance(change, Change) and change.kind is Kind.FILE}
+        for rename in self._renames(job, list(files.values())):
+            if planner.follow(rename):
+                del files[rename.old], files[rename.new]
+        return (item for item in known if item.path in files or not _is_file_change(item))
+
+    def _renames(self, job: Job, changes: Sequence[Change]) -> Iterator[Rename]:
+        assert job.state is not None
+        mode, digest_of = job.settings.mode, settling(job.clients)
+        intents = [intent for intent in job.state.intents() if intent.kind == "rename"]
+        begun = [(intent.paths[0], intent.paths[1], Side(intent.payload["side"])) for intent in intents]
+        resumed = list(unfinished(changes, begun, digest_of=digest_of)) if mode.is_bidirectional else []
+        yield from resumed
+        taken = {path for rename in resumed for path in (rename.old, rename.new)}
+        left = [change for change in changes if change.path not in taken]
+        for side in Side:
+            # In a one-way mode only the leading side's renames count, and only where nobody touched the copy.
+            if mode.is_bidirectional or (mode.allows_upload == (side is Side.SOURCE)):
+                yield from renames(left, side, digest_of=digest_of, follow_edits=mode.is_bidirectional)
+
     def _planner(self, job: Job) -> Planner:
         settings = job.settings
         clients = {side: job.clients[side] for side in Side}
         same = clients[Side.SOURCE].identity == clients[Side.DESTINATION].identity
         traits = {side: traits_of(client, same_place=same) for side, client in clients.items()}
+        drafts = Drafts(settings, traits, job.path_map, job.observed_ns)
         return Planner(
-            Drafts(settings, traits, job.path_map, job.observed_ns),
+            drafts,
             Policy(
                 settings.mode,
                 settings.retain,
@@ -63,7 +96,7 @@ class MakePlan:
                 job.state.bootstrap.todo if job.state is not None else ("",),
             ),
             stateful=job.state is not None,
-            digest_of=settling(job.clients),
+            deciding=Conflicts(drafts, settling(job.clients), looking(job.clients)),
             tally=job.tally,
         )
 
@@ -118,6 +151,22 @@ def traits_of(client: StorageClientProtocol, *, same_place: bool = False) -> Sid
 
 def _refusal_of(client: StorageClientProtocol) -> Callable[[str], Optional[str]]:
     return client.name_refusal if isinstance(client, SupportsNames) else lambda _: None
+
+
+def _is_file_change(item: Changed) -> bool:
+    return isinstance(item, Change) and item.kind is Kind.FILE
+
+
+def looking(clients: Mapping[Side, StorageClientProtocol]) -> Look:
+    """Return a function that looks at one path of one side."""
+
+    def look(side: Side, path: str) -> Optional[Entry]:
+        try:
+            return clients[side].stat(path)
+        except StorageError:
+            return None  # a copy is written only where nothing stands, so not knowing loses nothing
+
+    return look
 
 
 def _leftovers(snapshots: Mapping[Side, Snapshot]) -> Iterator[Tuple[Side, str]]:

@@ -139,6 +139,10 @@ class Location:
             raise RecipeError(f"{self.url}: the root of a storage is not a file")
         if self.protocol == "file":
             return _local(above or "/"), name
+        if self.protocol in ("http", "https"):
+            from urllib.parse import unquote
+
+            name = unquote(name)
         root = self.root.rpartition("/")[0]
         opening = _Opening(self._opening.make, above)
         identity = _hashed(self.storage, root)
@@ -352,6 +356,12 @@ def _link(protocol: str, part: str, options: Dict[str, Any]) -> _Link:
     path = filesystem_class._strip_protocol(part)  # noqa: SLF001
     if not isinstance(path, str):
         raise RecipeError(f"{redacted(part)}: a root is one place, not several")
+    query = part.partition("?")[2]
+    if query and not path.endswith(query.rstrip("/")):
+        raise RecipeError(
+            f"{_without_user_information(part)}: {protocol}:// would drop what follows the '?' and sync another place; "
+            "give such a name in a (filesystem, root) pair"
+        )
     merged = {**from_url, **options}
     # Configuration may select another endpoint, so it takes part in the identity.
     configured = apply_config(filesystem_class, dict(merged))

@@ -122,7 +122,10 @@ class Driver:
 
     def look(self, path: str) -> Optional[Info]:
         """Return what the filesystem says about *path* now, None where it is missing."""
-        return unless_missing(lambda: self.info(path))
+        try:
+            return unless_missing(lambda: self.info(path))
+        except NotADirectoryError:
+            return None  # a file stands where a directory above it would have to be
 
     def _make_unless_made(self, path: str, make: Callable[[], Any]) -> None:
         try:

@@ -109,6 +109,8 @@ class FtpDriver(RenamingDriver):
             try:
                 return self._facts(path)
             except error_perm as error:
+                if "not a directory" in str(error).lower():
+                    raise NotADirectoryError(path) from error
                 # Reply 550 says that there is nothing or that it may not be seen; unclear words are not believed.
                 if classified(error) is not None:
                     raise

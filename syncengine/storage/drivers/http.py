@@ -6,6 +6,7 @@ from typing import Any, List, Optional
 from urllib.parse import quote, unquote
 
 from ..quirks import Info
+from ..translation import unless_missing
 from .base import Child, Driver
 from .content import Readable
 
@@ -67,7 +68,7 @@ class HttpDriver(Driver):
         return info
 
     def _is_index(self, info: Info) -> bool:
-        return info.get("mimetype") == "text/html" and bool(self.children(""))
+        return info.get("mimetype") == "text/html" and bool(unless_missing(lambda: self.children("")))
 
     def opened(self, path: str, size: Optional[int]) -> Any:
         """Start one GET; ranges of a file that is replaced meanwhile would not fit together."""

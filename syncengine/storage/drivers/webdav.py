@@ -12,8 +12,7 @@ from ..quirks import Info
 from .base import Admit, Child, RenamingDriver
 from .content import CHUNK_BYTES, IN_MEMORY_BYTES, Incoming
 
-
-_REFUSED = re.compile("[?;\\x00-\\x1f\\ud800-\\udfff\\ufffe\\uffff]")
+_REFUSED = re.compile(r"[?;\x00-\x1f\ud800-\udfff\ufffe\uffff]")
 
 
 class WebdavDriver(RenamingDriver):
