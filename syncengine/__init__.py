@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from .core.entry import Entry, Kind, Problem, Side, Snapshot, Stamp
     from .core.guards import Guards, Limit
     from .core.modes import ComparisonMode, ConflictPolicy, InitialSyncPreference, Retain, SymlinkPolicy, SyncMode
-    from .core.plan import Action, Conflict, Operation, Plan, Totals
+    from .core.plan import Action, Conflict, Operation, Plan
     from .core.report import Outcome, Report, Status
+    from .core.totals import Totals
     from .engine import SyncEngine, apply, check, explain, last_report, plan, scan, sync
     from .errors import (
         AccessDenied,
@@ -60,8 +61,9 @@ _MODULES: Dict[str, str] = {
     ".core.entry": "Entry Kind Problem Side Snapshot Stamp",
     ".core.guards": "Guards Limit",
     ".core.modes": "ComparisonMode ConflictPolicy InitialSyncPreference Retain SymlinkPolicy SyncMode",
-    ".core.plan": "Action Conflict Operation Plan Totals",
+    ".core.plan": "Action Conflict Operation Plan",
     ".core.report": "Outcome Report Status",
+    ".core.totals": "Totals",
     ".engine": "SyncEngine apply check explain last_report plan scan sync",
     ".errors": "AccessDenied GuardError NoSpace NotFound PartialApplyError PlanError PlanFormatError "
     "PreconditionFailed RecipeError ScanError StalePlanError StateError StorageError SyncError SyncInterrupted "

@@ -472,6 +472,7 @@ def test_hand_written_records_know_every_field() -> None:
         "k",
         1,
         "l",
+        OLD,
     )
     stamp = Stamp(1, 2, "e", "v", ("d:1",), "f")  # fmt: skip
 

@@ -23,6 +23,7 @@ COMMANDS: Dict[str, str] = {
     "apply": "Perform a saved plan.",
     "sync": "Plan, show the plan, ask, and perform it.",
     "check": "Say whether both sides hold the same content.",
+    "conflicts": "List what both sides disagree on, and resolve it.",
     "explain": "Say why one path is, or is not, synced.",
     "history": "Show past runs.",
     "state": "Look after what is remembered of each pair.",

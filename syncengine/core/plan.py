@@ -6,9 +6,10 @@ An edit can only remove operations or turn a recorded conflict into operations; 
 
 from __future__ import annotations
 
+from collections import Counter
 from enum import Enum
 from hashlib import sha256
-from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Tuple, Union
+from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Tuple, Union
 
 from attrs import evolve, field, frozen
 
@@ -26,6 +27,9 @@ from .modes import (
 )
 from .paths import encoded, refusal, shown
 from .views import view
+
+if TYPE_CHECKING:
+    from .totals import Totals
 
 
 class Action(str, Enum):
@@ -118,7 +122,7 @@ class Operation:
     @property
     def overwrites(self) -> bool:
         """Whether a file is replaced by other content."""
-        return self.action in _OVERWRITING and self.destroys
+        return self.action in OVERWRITING and self.destroys
 
     @property
     def compared_as(self) -> str:
@@ -133,8 +137,8 @@ class Operation:
         return self.origin[1]
 
 
-_OVERWRITING = (Action.UPDATE, Action.COPY, Action.MOVE)
-_REPLACING = (*_OVERWRITING, Action.DELETE)
+OVERWRITING = (Action.UPDATE, Action.COPY, Action.MOVE)
+_REPLACING = (*OVERWRITING, Action.DELETE)
 
 
 class AgreementKind(str, Enum):
@@ -264,51 +268,6 @@ class Settings:
 
 
 @frozen
-class Count:
-    """A number of files and of bytes."""
-
-    files: int = 0
-    bytes: int = 0
-
-
-@frozen
-class Totals:
-    """What a plan amounts to; three sums of bytes are kept apart.
-
-    ``transfer_bytes`` travel between the sides, ``removed_bytes`` are deleted, ``overwritten_bytes`` are replaced.
-    ``live`` is what each side holds (the denominator of guards); ``requests`` estimates the calls per side.
-    """
-
-    counts: Mapping[Tuple[Side, Action], Count] = field(factory=dict)
-    transfer_bytes: int = 0
-    removed_bytes: int = 0
-    overwritten_bytes: int = 0
-    retained: int = 0
-    unchanged: int = 0
-    excluded: int = 0
-    conflicts: int = 0
-    unresolved: int = 0
-    problems: int = 0
-    to_record: int = 0
-    live: Mapping[Side, int] = field(factory=dict)
-    requests: Mapping[Side, int] = field(factory=dict)
-    free_space: Mapping[Side, int] = field(factory=dict)
-
-    def count(self, action: Action, side: Optional[Side] = None) -> Count:
-        """Return files and bytes of one action, on one side or both."""
-        picked = [count for (at, what), count in self.counts.items() if what is action and side in (None, at)]
-        return Count(sum(count.files for count in picked), sum(count.bytes for count in picked))
-
-    def __str__(self) -> str:
-        sentence: str = view("totals_text")(self)
-        return sentence
-
-    def _repr_html_(self) -> str:
-        page: str = view("totals_html")(self)
-        return page
-
-
-@frozen
 class Approval:
     """A signature record over the digest of a plan."""
 
@@ -417,7 +376,9 @@ class Plan:
     def totals(self) -> Totals:
         """Files and bytes per side and action."""
         if "totals" not in self._cache:
-            self._cache["totals"] = _totals(self)
+            from .totals import totals_of  # a sibling that needs these classes
+
+            self._cache["totals"] = totals_of(self)
         totals: Totals = self._cache["totals"]
         return totals
 
@@ -486,20 +447,32 @@ class Plan:
         return evolve(self, approvals=(*self.approvals, Approval(by, note, self.digest)))
 
     def __sub__(self, other: Plan) -> Plan:
-        ids = {operation.id for operation in other.operations}
-        return self.edited(operation for operation in self.operations if operation.id not in ids)
+        return self.drop(other)
 
     def __and__(self, other: Plan) -> Plan:
-        ids = {operation.id for operation in other.operations}
-        return self.edited(operation for operation in self.operations if operation.id in ids)
+        return self.keep(other)
 
     def edited(self, operations: Iterable[Operation], **changes: Any) -> Plan:
         """Return this plan with other operations, remembering what it was edited from; approvals are void."""
-        kept = in_order(operations)
+        kept = in_order(self._safe_alone(operations))
         if kept == self.operations and not changes:
             return self
         return evolve(
             self, operations=kept, parent_digest=self.digest, original_digest=self.root_digest, approvals=(), **changes
+        )
+
+    def _safe_alone(self, operations: Iterable[Operation]) -> Iterable[Operation]:
+        """Return *operations* with every version retained that a part of the group that is gone would have saved."""
+        sizes = Counter(operation.group for operation in self.operations if operation.group is not None)
+        if not sizes:
+            return operations
+        kept = tuple(operations)
+        left = Counter(operation.group for operation in kept if operation.group is not None)
+        return (
+            evolve(operation, retain=True)
+            if operation.group is not None and left[operation.group] < sizes[operation.group] and operation.destroys
+            else operation
+            for operation in kept
         )
 
     def _chosen(self, match: Optional[Match], fields: Mapping[str, Any]) -> Callable[[Any], bool]:
@@ -620,48 +593,3 @@ def _field_test(name: str, value: Any) -> Callable[[Any], bool]:
     if name not in (*known, "destroys", "moved_from", "id"):
         raise RecipeError(f"operations have no field {name!r}; they have: {', '.join(known)}")
     return lambda item: bool(getattr(item, name) == value)
-
-
-def _totals(plan: Plan) -> Totals:
-    # A million operations are counted here: in lists of integers, without a value of its own for each step.
-    sums: Dict[Tuple[Side, Action], List[int]] = {(side, action): [0, 0] for side in Side for action in Action}
-    at = {side: {action: sums[side, action] for action in Action} for side in Side}
-    into_source, into_destination = at[Side.SOURCE], at[Side.DESTINATION]
-    requests = [0, 0]
-    transfer = removed = overwritten = retained = 0
-    source, delete = Side.SOURCE, Action.DELETE
-    for operation in plan.operations:
-        action, size, expected, origin = operation.action, operation.size, operation.expect_target, operation.origin
-        to_source = operation.target is source
-        moved = size
-        if expected is not None and expected.size:
-            if action is delete:
-                moved = expected.size
-                removed += moved
-            elif action in _OVERWRITING and operation.kind_before is not Kind.DIRECTORY:
-                overwritten += expected.size
-        counted = into_source[action] if to_source else into_destination[action]
-        counted[0] += 1
-        counted[1] += moved
-        transfer += size
-        retained += operation.retain
-        # A look, the call itself, and a look at what was written; reading costs a look and a read.
-        requests[not to_source] += 2 if action is delete else 3
-        if origin is not None:
-            requests[origin[0] is not source] += 2
-    counts = {where: Count(*found) for where, found in sums.items() if found[0]}
-    return Totals(
-        counts=counts,
-        transfer_bytes=transfer,
-        removed_bytes=removed,
-        overwritten_bytes=overwritten,
-        retained=retained,
-        unchanged=plan.unchanged,
-        excluded=plan.excluded,
-        conflicts=len(plan.conflicts),
-        unresolved=len(plan.unresolved),
-        problems=len(plan.problems),
-        to_record=len(plan.agreements),
-        live=dict(plan.live),
-        requests=dict(zip(Side, requests)),
-    )

@@ -2,6 +2,7 @@
 
 * What frees a path (what lies in a directory that a file replaces, a file that a directory replaces) goes with the
   first write that needs it, as one unit. Storages without directories have no operation for the directory itself.
+  A file that is moved out of such a directory leaves it before.
 * A write that replaces a file which other operations still read waits for them, and is withheld if one of them failed:
   it would destroy the only copy.
 * Every other deletion comes after all writes to its side, files before the directories that held them, deepest first.
@@ -9,7 +10,7 @@
 
 from __future__ import annotations
 
-from typing import Dict, Iterable, Iterator, List, Sequence, Tuple
+from typing import Dict, Iterable, Iterator, List, Sequence, Set, Tuple
 
 from attrs import frozen
 
@@ -62,16 +63,32 @@ def schedule(operations: Sequence[Operation]) -> Schedule:
 
 def _units(operations: Sequence[Operation]) -> Tuple[Tuple[Unit, ...], List[Operation]]:
     freeing = _freeing(operations)
+    left = _left(operations)
     units: List[Unit] = []
     rest: List[Operation] = []
     for operation in operations:
         freed = freeing.get(_place(operation), ())
-        if operation.action is not Action.DELETE and (freed or _changes_kind(operation)):
+        leaves = operation.action is Action.MOVE and any(above in left for above in _places_above_origin(operation))
+        if operation.action is not Action.DELETE and (freed or leaves or _changes_kind(operation)):
             units.append(Unit((*sorted(freed, key=_deletion_order), operation)))
         else:
             rest.append(operation)
     taken = {operation.id for unit in units for operation in unit.operations}
-    return tuple(units), [operation for operation in rest if operation.id not in taken]
+    return tuple(sorted(units, key=_unit_order)), [operation for operation in rest if operation.id not in taken]
+
+
+def _unit_order(unit: Unit) -> int:
+    """Directories first, which others may move into, then moves, which may leave a directory, then files."""
+    last = unit.operations[-1]
+    return 0 if last.kind is Kind.DIRECTORY else 1 if last.action is Action.MOVE else 2
+
+
+def _left(operations: Iterable[Operation]) -> Set[Place]:
+    """Return the places of files that come where a directory stood from which something is moved away."""
+    above = {place for each in operations if each.action is Action.MOVE for place in _places_above_origin(each)}
+    if not above:
+        return above
+    return {_place(each) for each in operations if _place(each) in above and _needs_its_place(each)}
 
 
 def _changes_kind(operation: Operation) -> bool:
@@ -102,7 +119,11 @@ def _freeing(operations: Iterable[Operation]) -> Dict[Place, List[Operation]]:
 
 def _needs_its_place(operation: Operation) -> bool:
     """Say whether a file comes where a directory may stand."""
-    return operation.kind is not Kind.DIRECTORY and operation.kind_before in (None, Kind.DIRECTORY)
+    return (
+        operation.action is not Action.DELETE
+        and operation.kind is not Kind.DIRECTORY
+        and operation.kind_before in (None, Kind.DIRECTORY)
+    )
 
 
 def _place(operation: Operation) -> Place:
@@ -111,6 +132,12 @@ def _place(operation: Operation) -> Place:
 
 def _places_above(operation: Operation) -> Iterator[Place]:
     return ((operation.target, path) for path in parents(operation.path))
+
+
+def _places_above_origin(operation: Operation) -> Iterator[Place]:
+    assert operation.origin is not None
+    side, path = operation.origin
+    return ((side, above) for above in parents(path))
 
 
 def _deletion_order(operation: Operation) -> Tuple[bool, int, bytes]:

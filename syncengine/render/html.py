@@ -13,8 +13,9 @@ from typing import Dict, Iterable, Iterator, List, Sequence
 from attrs import frozen
 
 from ..core.paths import shown
-from ..core.plan import Conflict, Operation, Plan, Totals
+from ..core.plan import Conflict, Operation, Plan
 from ..core.report import Outcome, Report, Status
+from ..core.totals import Totals
 from .rows import (
     Row,
     blocker_row,

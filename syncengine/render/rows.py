@@ -15,7 +15,8 @@ from ..core.entry import Kind, Side, Stamp
 from ..core.guards import Blocker
 from ..core.modes import SyncMode
 from ..core.paths import TRASH_FOLDER, shown
-from ..core.plan import Action, Conflict, ConflictKind, Operation, Plan, Reason, Resolution, Totals, in_order
+from ..core.plan import Action, Conflict, ConflictKind, Operation, Plan, Reason, Resolution, in_order
+from ..core.totals import Totals
 from .units import count_text, counted, size_text
 
 

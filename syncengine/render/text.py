@@ -9,8 +9,9 @@ from typing import Dict, Iterator, List, Optional
 
 from ..core.entry import Problem, Side, Stamp
 from ..core.paths import is_within, shown
-from ..core.plan import Agreement, AgreementKind, Conflict, Operation, Plan, Totals
+from ..core.plan import Agreement, AgreementKind, Conflict, Operation, Plan
 from ..core.report import Outcome, Report, Status
+from ..core.totals import Totals
 from .rows import (
     Row,
     Section,

@@ -85,9 +85,7 @@ class LocalPlace:
 
     def everything(self) -> Tree:
         return {
-            path.relative_to(self.path).as_posix(): path.read_text()
-            for path in self.path.rglob("*")
-            if path.is_file()
+            path.relative_to(self.path).as_posix(): path.read_text() for path in self.path.rglob("*") if path.is_file()
         }
 
     def empty_directories(self) -> Set[str]:
@@ -153,7 +151,8 @@ class MemoryPlace:
 
     def everything(self) -> Tree:
         start = len(self.root) + 1
-        return {path[start:]: self.filesystem.store[path].getvalue().decode() for path in self._all(self.filesystem.store)}
+        store = self.filesystem.store
+        return {path[start:]: store[path].getvalue().decode() for path in self._all(store)}
 
     def empty_directories(self) -> Set[str]:
         return set()
@@ -193,14 +192,14 @@ def _misbehaving(cls: Type[Any]) -> Type[Any]:
         faulty: Faulty
 
         def list(self, prefix: str = "", **options: Any) -> Iterator[Any]:
+            reported: Set[str] = set()
             for item in super().list(prefix, **options):
                 blind = next((place for place in self.faulty.blind if is_within(item.path, place)), None)
                 if blind is None:
                     yield item
-                elif item.path == blind or item.path.startswith(blind + "/"):
-                    if blind not in self._reported:
-                        self._reported.add(blind)
-                        yield Problem(ProblemKind.DENIED, blind, "the listing failed", extent=Extent.SUBTREE)
+                elif blind not in reported:
+                    reported.add(blind)
+                    yield Problem(ProblemKind.DENIED, blind, "the listing failed", extent=Extent.SUBTREE)
 
         def stat(self, path: str) -> Any:
             if any(is_within(path, place) for place in self.faulty.blind):
@@ -219,7 +218,7 @@ def _misbehaving(cls: Type[Any]) -> Type[Any]:
 
         return method
 
-    made = type(f"Misbehaving{cls.__name__}", (Misbehaving,), {"_reported": set()})
+    made = type(f"Misbehaving{cls.__name__}", (Misbehaving,), {})
     for name in ("write", "move", "copy", "preserve", "delete", "make_directory", "remove_directory"):
         if hasattr(cls, name):
             setattr(made, name, effect(name))

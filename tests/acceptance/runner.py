@@ -5,13 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Tuple
 
-import syncengine
 from syncengine import GuardError, Guards, Limit, Plan, Report, ScanError, Status, SyncEngine, SyncMode
-from syncengine.core.paths import TRASH_FOLDER, is_reserved
+from syncengine.core.paths import is_reserved
 
 from .places import PLACES, Faults, Faulty, Killed, Tree, client_of
 
-OPTIONS = ("mode", "policy", "scope", "exclude", "scan_error", "root_missing", "dry_run", "state", "crash_after", "fail")
+OPTIONS = (
+    *("mode", "policy", "scope", "exclude", "scan_error"),
+    *("root_missing", "dry_run", "state", "crash_after", "fail"),
+)
 EPOCH = 1_600_000_000
 """The start of the scenario clock: times of a scenario are seconds after it."""
 
@@ -79,9 +81,7 @@ class Scenario:
             return {**arguments, "guards": Guards.off(), "allow_emptied": True}
         arguments["conflict"] = options.get("policy", self.text["policy"])
         arguments["scope"] = options.get("scope") or ()
-        arguments["ignore"] = [
-            pattern if "*" in pattern else f"/{pattern}" for pattern in options.get("exclude") or ()
-        ]
+        arguments["ignore"] = [pattern if "*" in pattern else f"/{pattern}" for pattern in options.get("exclude") or ()]
         if mode is SyncMode.TWO_WAY and self.text["initial"] != "merge":
             arguments["initial"] = self.text["initial"]
         return {**arguments, **self._guards(self.text["guard"])}
@@ -225,10 +225,6 @@ class Scenario:
 
     def _copies(self, path: str, found: Tree) -> List[str]:
         folder, _, name = path.rpartition("/")
-        stem, dot, suffix = name.rpartition(".")
-        stem = stem if stem else name
+        stem = name.rpartition(".")[0] or name
         start = (f"{folder}/" if folder else "") + f"{stem}.conflict-"
         return [each for each in found if each == path or each.startswith(start)]
-
-
-__all__ = ["Scenario", "TRASH_FOLDER", "syncengine"]

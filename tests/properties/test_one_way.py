@@ -62,6 +62,8 @@ def predicted(plan: Plan, source: Tree, destination: Tree) -> Tuple[Tree, Tree]:
     for operation in plan.operations:
         if operation.action is Action.DELETE or operation.kind is Kind.DIRECTORY:
             after[operation.target].pop(operation.path, None)
+        if operation.action is Action.MOVE and operation.origin is not None:
+            after[operation.target].pop(operation.origin[1], None)
     for operation in plan.operations:
         if operation.action is not Action.DELETE and operation.kind is Kind.FILE:
             assert operation.origin is not None

@@ -11,8 +11,9 @@ import pytest
 from attrs import evolve
 
 from syncengine.core.entry import Kind, Side, Stamp
-from syncengine.core.plan import Action, Endpoint, Operation, Plan, Reason, Settings, StateRef, Totals
+from syncengine.core.plan import Action, Endpoint, Operation, Plan, Reason, Settings, StateRef
 from syncengine.core.report import Outcome, Report, Status
+from syncengine.core.totals import Totals
 
 GOLDEN = Path(__file__).parent.parent / "data" / "plan-1.0.json"
 HOSTILE = "<script>alert(1)</script>/\"'><img src=x onerror=y>&amp;|`[x](y)@alice\n\x1b[31m"

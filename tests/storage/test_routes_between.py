@@ -429,6 +429,23 @@ def test_a_plan_is_saved_and_applied_where_kinds_change(kind: str, places: Place
     assert (visible(destination), kept(destination)) == (AFTERWARDS, REPLACED)
 
 
+@pytest.mark.parametrize("kind", WRITABLE)
+def test_a_file_leaves_a_folder_before_another_file_takes_its_place(kind: str, places: Places) -> None:
+    source, destination = places.of("local"), places.of(kind)
+    assert isinstance(source, Folder)
+    source.edit({"folder/inside": b"moves", "file": b"moves too", "stays": b"stays"})
+    run("source-to-destination", source, destination)
+
+    (source.folder / "folder/inside").rename(source.folder / "outside")
+    (source.folder / "folder").rmdir()
+    (source.folder / "file").rename(source.folder / "folder")
+    source.edit({"file/below": b"new"})
+    run("source-to-destination", source, destination)
+
+    expected = {"outside": b"moves", "folder": b"moves too", "file/below": b"new", "stays": b"stays"}
+    assert visible(destination) == expected
+
+
 @pytest.mark.parametrize("trash_kind", ["local", "memory", "ftp", "bare"])
 @pytest.mark.parametrize("kind", ["local", "memory", "bare"])
 def test_what_is_replaced_is_kept_in_a_trash_elsewhere(kind: str, trash_kind: str, places: Places) -> None:

@@ -1,0 +1,264 @@
+"""Execution: the operations of a whole plan, in an order in which a failure stops only what depends on it.
+
+Several run at once where their order does not matter. A change of kind is one unit: it happens as a whole, or what it
+had moved out of the way is put back.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, Iterator, List, Optional, Sequence, Set, Tuple
+
+from attrs import define, evolve, field
+
+from ..core.entry import Kind, Problem, ProblemKind, Side
+from ..core.paths import shown
+from ..core.plan import Action, Operation
+from ..core.report import Outcome, Status
+from ..core.schedule import Schedule, Unit, schedule
+from ..events import OperationFinished
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future, ThreadPoolExecutor
+
+    from .execute import SyncOperations
+
+
+@define(eq=False)
+class Execution:
+    """Performs a whole plan in the order its schedule gives, and yields one outcome for each operation.
+
+    After an interrupt the running operations finish, the others come out as cancelled, and ``interrupted`` is set.
+    """
+
+    operations: SyncOperations
+    workers: int = 1
+    before_deleting: Callable[[], None] = field(default=lambda: None)
+    interrupted: bool = False
+    interrupted_here: bool = False
+    """The interrupt came from the keyboard, not from the caller's token."""
+    _failed_on: Set[Side] = field(factory=set, init=False)
+    _undone: Set[str] = field(factory=set, init=False)
+    _broken_groups: Set[str] = field(factory=set, init=False)
+
+    def run(self, operations: Sequence[Operation], *, failed: Sequence[Outcome] = ()) -> Iterator[Outcome]:
+        """Perform *operations* and yield their outcomes as they come; *failed* were given up before."""
+        for outcome in failed:
+            self._note_failure(outcome)
+        order = schedule(operations)
+        for outcome in self._in_order(order):
+            if outcome.status is not Status.DONE:
+                self._note_failure(outcome)
+            self.operations.emitter.emit(OperationFinished(outcome))
+            yield outcome
+
+    def _in_order(self, order: Schedule) -> Iterator[Outcome]:
+        for unit in order.units:
+            yield from self._unit(unit)
+        yield from self._all(order.writes)
+        for operation, waits_for in order.late:
+            yield self._late(operation, waits_for)
+        if order.deletes:
+            self.before_deleting()
+        files = [operation for operation in order.deletes if operation.kind is not Kind.DIRECTORY]
+        yield from self._all(files)
+        # Directories go one after the other: each must be empty before the one above it can go.
+        for operation in order.deletes[len(files) :]:
+            yield self._one(operation)
+
+    def _note_failure(self, outcome: Outcome) -> None:
+        operation = outcome.operation
+        self._undone.add(operation.id)
+        if operation.action is not Action.DELETE:
+            self._failed_on.add(operation.target)
+        if operation.group is not None:
+            self._broken_groups.add(operation.group)
+
+    def _withheld(self, operation: Operation) -> Optional[Outcome]:
+        """Return why *operation* is not even tried; None where it is."""
+        if self.interrupted or self.operations.cancel.is_set():
+            self.interrupted = True
+            return Outcome(operation, Status.CANCELLED)
+        if operation.action is Action.DELETE and operation.target in self._failed_on:
+            return _held_back(operation, f"a write to the {operation.target.value} was not done")
+        if operation.group is not None and operation.group in self._broken_groups:
+            return _held_back(operation, "another part of the same change was not done")
+        return None
+
+    def _one(self, operation: Operation) -> Outcome:
+        return self._withheld(operation) or self._performed(operation)
+
+    def _performed(self, operation: Operation) -> Outcome:
+        try:
+            return self.operations.perform(operation)
+        except KeyboardInterrupt:
+            self.interrupt()
+            return Outcome(operation, Status.CANCELLED)
+
+    def interrupt(self) -> None:
+        """Let the running operations finish and begin no other."""
+        self.interrupted = self.interrupted_here = True
+        self.operations.cancel.set()
+
+    def _late(self, operation: Operation, waits_for: Sequence[Operation]) -> Outcome:
+        if any(other.id in self._undone for other in waits_for):
+            return _held_back(operation, "what still had to read the old version was not done")
+        return self._one(operation)
+
+    # ------------------------------------------------------------ many at once
+
+    def _all(self, operations: Sequence[Operation]) -> Iterator[Outcome]:
+        if self.workers <= 1 or len(operations) <= 1:
+            for operation in operations:
+                yield self._one(operation)
+            return
+        from concurrent.futures import ThreadPoolExecutor
+
+        with ThreadPoolExecutor(self.workers, thread_name_prefix="syncengine-transfer") as pool:
+            yield from self._pooled(pool, operations)
+
+    def _pooled(self, pool: ThreadPoolExecutor, operations: Sequence[Operation]) -> Iterator[Outcome]:
+        """Keep the workers busy without queueing a million operations; outcomes come as they are done."""
+        from concurrent.futures import FIRST_COMPLETED, wait
+
+        running: Dict[Future[Outcome], Operation] = {}
+        waiting = iter(operations)
+        while True:
+            for operation in waiting:
+                running[pool.submit(self._one, operation)] = operation
+                if len(running) >= 4 * self.workers:
+                    break
+            if not running:
+                return
+            try:
+                done, _ = wait(running, return_when=FIRST_COMPLETED)
+            except KeyboardInterrupt:
+                self.interrupt()
+                continue
+            for future in done:
+                del running[future]
+                yield future.result()
+
+    # -------------------------------------------------------------------- units
+
+    def _unit(self, unit: Unit) -> Iterator[Outcome]:
+        """Free a path and write it: everything is put back where the write, or anything before it, fails."""
+        *freeing, change = unit.operations
+        aside: List[Tuple[Operation, str]] = []
+        removed: List[Operation] = []
+        outcomes: Dict[str, Outcome] = {}
+        failed = False
+        for operation in freeing:
+            outcome = self._freed(operation, aside, removed) if not failed else _held_back(operation, _UNIT_FAILED)
+            failed = failed or outcome.status is not Status.DONE
+            outcomes[operation.id] = outcome
+        last = self._withheld(change) or (_held_back(change, _UNIT_FAILED) if failed else self._changed_kind(change))
+        if last.status is not Status.DONE:
+            stranded = self._put_all_back(aside, removed)
+            outcomes = {name: _taken_back(outcome, stranded.get(name)) for name, outcome in outcomes.items()}
+        else:
+            self._drop_unkept(aside)
+        yield from outcomes.values()
+        yield last
+
+    def _freed(self, operation: Operation, aside: List[Tuple[Operation, str]], removed: List[Operation]) -> Outcome:
+        withheld = self._withheld(operation)
+        if withheld is not None:
+            return withheld
+        if operation.kind is Kind.DIRECTORY:
+            outcome = self._performed(operation)
+            if outcome.status is Status.DONE:
+                removed.append(operation)
+            return outcome
+        outcome = self._performed(evolve(operation, retain=True))
+        if outcome.status is not Status.DONE or outcome.retained_at is None:
+            return evolve(outcome, operation=operation)
+        aside.append((operation, outcome.retained_at))
+        return evolve(outcome, operation=operation, retained_at=outcome.retained_at if operation.retain else None)
+
+    def _changed_kind(self, change: Operation) -> Outcome:
+        """Replace a directory by a file, or the reverse; the path is free of contents by now."""
+        if change.kind_before in (None, change.kind):
+            return self._performed(change)  # the storage has no directories: none stands at the path
+        if change.kind is Kind.DIRECTORY:
+            return self._file_became_directory(change)
+        free = evolve(change, expect_target=None, retain=False)
+        removal = evolve(change, action=Action.DELETE, kind=Kind.DIRECTORY, origin=None, retain=False)
+        emptied = self._performed(removal)
+        if emptied.status is not Status.DONE:
+            return evolve(emptied, operation=change)
+        outcome = self._performed(free)
+        if outcome.status is not Status.DONE:
+            self.operations.restore_directory(change)
+        return evolve(outcome, operation=change)
+
+    def _file_became_directory(self, change: Operation) -> Outcome:
+        removal = evolve(change, action=Action.DELETE, kind=Kind.FILE, retain=True)
+        gone = self._performed(removal)
+        if gone.status is not Status.DONE or gone.retained_at is None:
+            return evolve(gone, operation=change)
+        outcome = self._performed(evolve(change, expect_target=None, retain=False))
+        aside = [(change, gone.retained_at)]
+        if outcome.status is not Status.DONE:
+            stranded = self._put_all_back(aside, [])
+            return evolve(outcome, operation=change, retained_at=stranded.get(change.id))
+        self._drop_unkept(aside)
+        return evolve(outcome, operation=change, retained_at=gone.retained_at if change.retain else None)
+
+    def _put_all_back(self, aside: Iterable[Tuple[Operation, str]], removed: Iterable[Operation]) -> Dict[str, str]:
+        for operation in reversed(list(removed)):
+            self.operations.restore_directory(operation)
+        return self.operations.retention.put_all_back(aside)
+
+    def _drop_unkept(self, aside: Iterable[Tuple[Operation, str]]) -> None:
+        for operation, place in aside:
+            if not operation.retain:
+                self.operations.retention.discard(operation, place)
+
+
+_UNIT_FAILED = "another part of the same change was not done"
+
+
+def _held_back(operation: Operation, why: str) -> Outcome:
+    message = f"{shown(operation.path)} was left as it is: {why}"
+    problem = Problem(ProblemKind.CHANGED, operation.path, message, "execute", operation.target)
+    return Outcome(operation, Status.WITHHELD, problem)
+
+
+def _taken_back(outcome: Outcome, stranded: Optional[str]) -> Outcome:
+    """Return the outcome of an operation that was undone; *stranded* is where its old version had to stay."""
+    if outcome.status is not Status.DONE:
+        return outcome
+    if stranded is None:
+        return _held_back(outcome.operation, _UNIT_FAILED)
+    operation = outcome.operation
+    message = f"{shown(operation.path)} was set aside and could not be put back; it is kept in {shown(stranded)}"
+    problem = Problem(ProblemKind.INTERNAL, operation.path, message, "execute", operation.target)
+    return evolve(outcome, status=Status.FAILED, problem=problem, retained_at=stranded)
+
+
+@contextmanager
+def interrupting(interrupt: Callable[[], None]) -> Iterator[None]:
+    """Turn the first Ctrl-C into a call of *interrupt*, so that no step is torn; the second one raises as ever.
+
+    Only the main thread can do that, and only where nobody else has taken the signal.
+    """
+    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler or not _is_main_thread():
+        yield
+        return
+
+    def first(*_: Any) -> None:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        interrupt()
+
+    signal.signal(signal.SIGINT, first)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _is_main_thread() -> bool:
+    return threading.current_thread() is threading.main_thread()

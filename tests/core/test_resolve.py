@@ -1,0 +1,308 @@
+"""How a conflict is decided, by a policy or by a reviewer, and which operations carry the decision out."""
+
+from __future__ import annotations
+
+from typing import Dict, List, Optional, Set, Tuple
+
+import pytest
+from attrs import evolve
+
+from syncengine.core.entry import Kind, Side, Stamp
+from syncengine.core.modes import ConflictPolicy, Retain
+from syncengine.core.plan import (
+    Action,
+    Conflict,
+    ConflictKind,
+    Endpoint,
+    Operation,
+    Plan,
+    Reason,
+    Resolution,
+    Settings,
+    StateRef,
+)
+from syncengine.core.resolve import TOLERANCE_NS, conflict_copy, decided, keeps_both, newer, operations_for, winner_of
+from syncengine.errors import RecipeError
+
+SOURCE, DESTINATION = Side.SOURCE, Side.DESTINATION
+OLD, NEW = Stamp(3, 10_000_000_000), Stamp(5, 20_000_000_000)
+BASE = Stamp(1, 0)
+
+
+def conflict(kind: ConflictKind, source: Optional[Stamp] = OLD, destination: Optional[Stamp] = NEW) -> Conflict:
+    return Conflict("d/f.txt", kind, BASE, source, destination)
+
+
+EDITS = (ConflictKind.CREATE_CREATE, ConflictKind.MODIFY_MODIFY)
+S, D, BOTH, OPEN = Resolution.SOURCE, Resolution.DESTINATION, Resolution.KEEP_BOTH, None
+
+# Columns: newest, source, destination, keep-both, manual.
+POLICIES: List[Tuple[str, Conflict, Tuple[Optional[Resolution], ...]]] = [
+    *(("destination newer", conflict(kind), (D, S, D, BOTH, OPEN)) for kind in EDITS),
+    *(("source newer", conflict(kind, NEW, OLD), (S, S, D, BOTH, OPEN)) for kind in EDITS),
+    *(("a tie", conflict(kind, OLD, OLD), (BOTH, S, D, BOTH, OPEN)) for kind in EDITS),
+    *(("no time there", conflict(kind, NEW, Stamp(5)), (BOTH, S, D, BOTH, OPEN)) for kind in EDITS),
+    ("removed here", conflict(ConflictKind.DELETE_MODIFY, None), (D, S, D, D, OPEN)),
+    ("removed there", conflict(ConflictKind.DELETE_MODIFY, OLD, None), (S, S, D, S, OPEN)),
+    ("another kind", conflict(ConflictKind.KIND_CLASH), (OPEN, OPEN, OPEN, OPEN, OPEN)),
+]
+POLICY_CELLS = [
+    (says, found, policy, expected)
+    for says, found, columns in POLICIES
+    for policy, expected in zip(ConflictPolicy, columns)
+]
+
+
+@pytest.mark.parametrize(("says", "found", "policy", "expected"), POLICY_CELLS)
+def test_a_policy_decides(says: str, found: Conflict, policy: ConflictPolicy, expected: Optional[Resolution]) -> None:
+    answer = decided(found, policy, times_count=True)
+
+    assert answer.resolution is expected
+    assert answer.open is (expected is None)
+    assert answer.decided_by == ("" if expected is None else f"rule:{policy.value}")
+
+
+@pytest.mark.parametrize("kind", EDITS)
+def test_times_that_do_not_count_decide_nothing(kind: ConflictKind) -> None:
+    assert decided(conflict(kind), ConflictPolicy.NEWEST, times_count=False).resolution is BOTH
+
+
+@pytest.mark.parametrize(
+    ("apart", "expected"),
+    [(0, BOTH), (TOLERANCE_NS, BOTH), (TOLERANCE_NS + 1, S), (-TOLERANCE_NS, BOTH), (-TOLERANCE_NS - 1, D)],
+)
+def test_times_within_the_tolerance_are_a_tie(apart: int, expected: Resolution) -> None:
+    start = 10**18
+
+    assert newer(conflict(EDITS[0], Stamp(1, start + apart), Stamp(1, start))) is expected
+
+
+@pytest.mark.parametrize(("source", "destination"), [(Stamp(1), NEW), (NEW, Stamp(1)), (Stamp(1), Stamp(1))])
+def test_a_missing_time_is_a_tie_and_the_source_keeps_the_name(source: Stamp, destination: Stamp) -> None:
+    found = decided(conflict(EDITS[0], source, destination), ConflictPolicy.NEWEST, times_count=True)
+
+    assert found.resolution is BOTH
+    assert winner_of(found) is SOURCE
+
+
+# ------------------------------------------------------------------------------------------------------- operations
+
+
+def resolved(found: Conflict, resolution: Resolution) -> Conflict:
+    return evolve(found, resolution=resolution, decided_by="user:ann")
+
+
+@pytest.mark.parametrize("retain", list(Retain))
+@pytest.mark.parametrize(
+    ("source", "destination", "resolution", "expected"),
+    [
+        (OLD, NEW, S, (Action.UPDATE, DESTINATION, 3)),
+        (OLD, NEW, D, (Action.UPDATE, SOURCE, 5)),
+        (OLD, NEW, Resolution.NEWER, (Action.UPDATE, SOURCE, 5)),
+        (NEW, OLD, Resolution.NEWER, (Action.UPDATE, DESTINATION, 5)),
+        (None, NEW, S, (Action.DELETE, DESTINATION, 0)),
+        (None, NEW, D, (Action.CREATE, SOURCE, 5)),
+        (None, NEW, BOTH, (Action.CREATE, SOURCE, 5)),
+        (None, NEW, Resolution.NEWER, (Action.CREATE, SOURCE, 5)),
+        (OLD, None, S, (Action.CREATE, DESTINATION, 3)),
+        (OLD, None, D, (Action.DELETE, SOURCE, 0)),
+        (OLD, None, BOTH, (Action.CREATE, DESTINATION, 3)),
+    ],
+)
+def test_the_winner_reaches_the_other_side(
+    source: Optional[Stamp],
+    destination: Optional[Stamp],
+    resolution: Resolution,
+    expected: Tuple[Action, Side, int],
+    retain: Retain,
+) -> None:
+    found = resolved(conflict(EDITS[1], source, destination), resolution)
+    (operation,) = operations_for(found, retain=retain)
+    stamps = {SOURCE: source, DESTINATION: destination}
+    standing, arriving = stamps[operation.target], stamps[operation.target.other]
+
+    assert (operation.action, operation.target, operation.size) == expected
+    assert (operation.expect_target, operation.expect_origin) == (standing, arriving)
+    assert operation.retain is (standing is not None and retain is not Retain.NONE)
+    assert operation.origin == (None if arriving is None else (operation.target.other, "d/f.txt"))
+    assert (operation.reason, operation.chosen_by) == (Reason.CONFLICT, "user:ann")
+
+
+@pytest.mark.parametrize("found", [conflict(EDITS[0]), resolved(conflict(EDITS[0]), Resolution.SKIP)])
+def test_an_open_conflict_touches_nothing(found: Conflict) -> None:
+    assert operations_for(found, retain=Retain.ALL) == ()
+
+
+def test_a_clash_of_kinds_is_never_turned_into_operations() -> None:
+    assert operations_for(resolved(conflict(ConflictKind.KIND_CLASH), S), retain=Retain.ALL) == ()
+
+
+@pytest.mark.parametrize(
+    ("source", "destination", "winner"), [(NEW, OLD, SOURCE), (OLD, NEW, DESTINATION), (OLD, OLD, SOURCE)]
+)
+@pytest.mark.parametrize("resolution", [BOTH, Resolution.NEWER])
+def test_both_are_kept_by_three_operations(
+    source: Stamp, destination: Stamp, winner: Side, resolution: Resolution
+) -> None:
+    found = resolved(conflict(EDITS[0], source, destination), resolution)
+    if not keeps_both(found):
+        assert newer(found) is not BOTH
+        return
+    beside, across, over = operations_for(found, retain=Retain.UNSYNCED, identity="sha256:0123456789")
+    copy, loser = "d/f.conflict-01234567.txt", winner.other
+    losing, winning = (destination, source) if winner is SOURCE else (source, destination)
+
+    assert [(each.action, each.target, each.path) for each in (beside, across, over)] == [
+        (Action.COPY, loser, copy),
+        (Action.CREATE, winner, copy),
+        (Action.UPDATE, loser, "d/f.txt"),
+    ]
+    assert [each.origin for each in (beside, across, over)] == [
+        (loser, "d/f.txt"),
+        (loser, "d/f.txt"),
+        (winner, "d/f.txt"),
+    ]
+    assert [each.expect_target for each in (beside, across, over)] == [None, None, losing]
+    assert [each.expect_origin for each in (beside, across, over)] == [losing, losing, winning]
+    assert [each.size for each in (beside, across, over)] == [0, losing.size, winning.size]
+    assert {each.group for each in (beside, across, over)} == {"conflict:d/f.txt"}
+    assert not over.retain  # its copy is the retained version
+
+
+def test_a_copy_that_stood_there_before_does_not_spare_the_trash() -> None:
+    found = resolved(conflict(EDITS[0]), BOTH)
+    (over,) = operations_for(found, retain=Retain.UNSYNCED, copied=True)
+    (unkept,) = operations_for(found, retain=Retain.NONE, copied=True)
+
+    assert (over.action, over.retain, unkept.retain) == (Action.UPDATE, True, False)
+
+
+@pytest.mark.parametrize(
+    ("path", "identity", "number", "expected"),
+    [
+        ("report.txt", "sha256:0123456789abcdef", 1, "report.conflict-01234567.txt"),
+        ("d/e/report", "sha256:0123456789abcdef", 1, "d/e/report.conflict-01234567"),
+        ("a.tar.gz", "sha256:0123456789abcdef", 1, "a.tar.conflict-01234567.gz"),
+        (".hidden", "sha256:0123456789abcdef", 1, ".hidden.conflict-01234567"),
+        ("d.d/.hidden.txt", "sha256:0123456789abcdef", 1, "d.d/.hidden.conflict-01234567.txt"),
+        ("report.txt", "0123456789", 1, "report.conflict-01234567.txt"),
+        ("report.txt", "md5:ab", 1, "report.conflict-ab.txt"),
+        ("report.txt", "sha256:0123456789", 3, "report.conflict-01234567-3.txt"),
+    ],
+)
+def test_the_copy_is_named_after_its_content(path: str, identity: str, number: int, expected: str) -> None:
+    assert conflict_copy(path, identity, number) == expected
+
+
+def copies(loser: Stamp) -> Set[str]:
+    found = resolved(conflict(EDITS[0], NEW, loser), BOTH)
+    return {each.path for each in operations_for(found, retain=Retain.NONE)} - {"d/f.txt"}
+
+
+def test_a_version_whose_content_was_not_read_is_named_after_its_stamp() -> None:
+    assert copies(OLD) == copies(Stamp(3, 10_000_000_000)) != copies(Stamp(4, 10_000_000_000))
+    assert copies(Stamp(3, etag="x")) != copies(Stamp(3, etag="y"))
+    assert copies(Stamp(3, 1, digests=("md5:abcdef",))) == {"d/f.conflict-abcdef.txt"}
+
+
+# ---------------------------------------------------------------------------------------------------- plan.resolve
+
+ENDPOINT = Endpoint("file:///x", "identity")
+
+
+def plan_of(*conflicts: Conflict, operations: Tuple[Operation, ...] = (), retain: Retain = Retain.UNSYNCED) -> Plan:
+    return Plan.of(
+        operations,
+        agreements=(),
+        conflicts=conflicts,
+        problems=(),
+        source=ENDPOINT,
+        destination=ENDPOINT,
+        settings=Settings(retain=retain),
+        base=StateRef(),
+        created_at="2026-01-01T00:00:00Z",
+    )
+
+
+OTHER = Operation(Action.CREATE, Kind.FILE, DESTINATION, "other", origin=(SOURCE, "other"), expect_origin=OLD, size=3)
+TWO = (conflict(EDITS[0]), Conflict("e", EDITS[1], BASE, NEW, OLD))
+
+
+@pytest.mark.parametrize(
+    ("to", "resolution"),
+    [
+        ("source", S),
+        ("destination", D),
+        ("newer", Resolution.NEWER),
+        ("newest", Resolution.NEWER),
+        ("keep-both", BOTH),
+        ("keep_both", BOTH),
+        ("skip", Resolution.SKIP),
+        (Side.SOURCE, S),
+        (Resolution.KEEP_BOTH, BOTH),
+    ],
+)
+def test_a_reviewer_decides_by_name(to: str, resolution: Resolution) -> None:
+    before = plan_of(*TWO, operations=(OTHER,))
+    after = before.resolve("d/**", to=to, by="ann")
+    first, second = after.conflicts
+
+    assert (first.resolution, first.decided_by) == (resolution, "user:ann")
+    assert second == TWO[1]
+    assert set(after.operations) - {OTHER} == set(operations_for(first, retain=Retain.UNSYNCED))
+    assert OTHER in after.operations
+
+
+def test_the_plan_that_is_resolved_stays_as_it_was() -> None:
+    before = plan_of(*TWO, operations=(OTHER,)).approve(by="ann")
+    digest, approvals = before.digest, before.approvals
+    after = before.resolve("**", to="source")
+
+    assert (before.digest, before.approvals, before.conflicts, before.operations) == (digest, approvals, TWO, (OTHER,))
+    assert (after.parent_digest, after.root_digest, after.approvals) == (digest, digest, ())
+
+
+@pytest.mark.parametrize("to", ["source", "destination", "newer", "keep-both"])
+def test_only_recorded_conflicts_become_operations(to: str) -> None:
+    after = plan_of(*TWO).resolve(lambda _: True, to=to)
+    recorded = {each.path for each in TWO}
+
+    for operation in after.operations:
+        assert operation.path in recorded or ".conflict-" in operation.path
+        assert operation.origin is None or operation.origin[1] in recorded
+    assert plan_of().resolve("**", to=to).operations == ()
+
+
+def test_another_decision_replaces_the_first() -> None:
+    found = plan_of(*TWO, operations=(OTHER,))
+    decisions: Dict[str, Plan] = {
+        to: found.resolve("**", to=to) for to in ("source", "destination", "keep-both", "skip")
+    }
+    for first in decisions.values():
+        for to, alone in decisions.items():
+            assert first.resolve("**", to=to).operations == alone.operations
+
+
+def test_a_match_of_nothing_is_the_same_plan() -> None:
+    found = plan_of(*TWO)
+
+    assert found.resolve("nowhere", to="source") is found
+
+
+def test_a_clash_of_kinds_is_not_decided_by_a_name() -> None:
+    found = plan_of(conflict(ConflictKind.KIND_CLASH))
+
+    assert found.resolve("**", to="source") is found
+
+
+def test_retention_follows_the_settings_of_the_plan() -> None:
+    kept = plan_of(*TWO).resolve("**", to="source")
+    unkept = plan_of(*TWO, retain=Retain.NONE).resolve("**", to="source")
+
+    assert {each.retain for each in kept.operations} == {True}
+    assert {each.retain for each in unkept.operations} == {False}
+
+
+def test_an_unknown_decision_names_the_nearest() -> None:
+    with pytest.raises(RecipeError, match="did you mean 'source'"):
+        plan_of(*TWO).resolve("**", to="sorce")
