@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Callable, Optional, Tuple
+from itertools import count
+from typing import Callable, Iterable, Iterator, Optional, Tuple
 
 from attrs import evolve, field, frozen
 
 from .comparator import Change, Question
 from .drafts import Drafts
-from .entry import Entry, Kind, Side
+from .entry import Entry, Kind, Problem, Side
 from .modes import ConflictPolicy, Retain
 from .plan import Conflict, ConflictKind, Operation
 from .resolve import copy_name, decided, keeps_both, operations_for, winner_of
@@ -27,25 +28,46 @@ class Conflicts:
     digest_of: Digest = field(default=lambda _: None)
     look: Look = field(default=lambda *_: None)
 
-    def decided(self, change: Change, kind: ConflictKind) -> Tuple[Conflict, Tuple[Operation, ...]]:
-        """Return the conflict that *change* is, and the operations that resolve it."""
-        settings = self.drafts.settings
+    def decided(
+        self, change: Change, kind: ConflictKind
+    ) -> Tuple[Conflict, Tuple[Operation, ...], Tuple[Problem, ...]]:
+        """Return the conflict that *change* is, with the operations that resolve it.
+
+        It stays open, with problems that say why, where a side cannot hold what the resolution would bring to it.
+        """
         times_count = all(traits.true_mtime for traits in self.drafts.traits.values())
-        conflict = decided(self.drafts.conflict(change, kind), self._policy(), times_count=times_count)
+        open_conflict = self.drafts.conflict(change, kind)
+        conflict = decided(open_conflict, self._policy(), times_count=times_count)
+        operations = self._operations(conflict, change)
+        problems = tuple(self._unholdable(operations, change))
+        return (open_conflict, (), problems) if problems else (conflict, self._sized(operations), ())
+
+    def _operations(self, conflict: Conflict, change: Change) -> Tuple[Operation, ...]:
+        retain = self.drafts.settings.retain
         if not keeps_both(conflict):
-            return conflict, self._sized(operations_for(conflict, retain=settings.retain))
-        number, copied = 1, False
-        loser = change.entry(winner_of(conflict).other)
+            return operations_for(conflict, retain=retain)
+        side = winner_of(conflict).other
+        loser = change.entry(side)
         assert loser is not None
-        identity = self._digest(winner_of(conflict).other, loser)
-        while not copied:
-            taken = self._taken(conflict, identity, number)
-            if not taken:
-                break
-            copied = all(self._is_copy(side, entry, loser, identity) for side, entry in taken)
-            number += not copied
-        operations = operations_for(conflict, retain=settings.retain, identity=identity, number=number, copied=copied)
-        return conflict, self._sized(operations)
+        identity = self._digest(side, loser)
+        number, copied = self._place(conflict, loser, identity)
+        return operations_for(conflict, retain=retain, identity=identity, number=number, copied=copied)
+
+    def _unholdable(self, operations: Iterable[Operation], change: Change) -> Iterator[Problem]:
+        for operation in operations:
+            arriving = None if operation.origin is None else change.entry(operation.origin[0])
+            if arriving is not None:
+                problem = self.drafts.unholdable(operation.path, arriving, operation.target)
+                yield from () if problem is None else (problem,)
+
+    def _place(self, conflict: Conflict, loser: Entry, identity: Optional[str]) -> Tuple[int, bool]:
+        """Return the number of the copy's name, and whether the copy stands there already."""
+        names = ((number, self._taken(conflict, identity, number)) for number in count(1))
+        return next(
+            (number, bool(taken))
+            for number, taken in names
+            if all(self._is_copy(side, entry, loser, identity) for side, entry in taken)
+        )
 
     def _policy(self) -> ConflictPolicy:
         """Without a trash the loser of ``newest`` could not be recovered, so both are kept."""

@@ -170,13 +170,13 @@ class Joiner:
                 self._open_region(seen)
         entries = [seen if type(seen) is Entry else None for seen in (source, destination)]
         region = next((region for region in self._regions if region.covers(path)), None)
+        if region is None and base is None and entries == [None, None]:
+            return None  # an odd name, which stands at the place of whatever came before it
         if region is None and self.excludes is not None and None in entries:
             kind = Kind.DIRECTORY if position.endswith("/") else Kind.FILE
             if self.excludes(path, kind) is not None:
                 region = Region(path, excluded=True)
                 self._regions.append(region)
-        if base is None and entries == [None, None] and region is None:
-            return None
         return Views(path, base, entries[0], entries[1], region)
 
     def _open_region(self, seen: Union[Problem, Excluded, Entry]) -> None:

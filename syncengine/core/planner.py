@@ -188,8 +188,9 @@ class Planner:
 
     def _conflict(self, change: Change, decision: Decision) -> None:
         assert decision.conflict is not None
-        conflict, operations = self.deciding.decided(change, decision.conflict)
+        conflict, operations, problems = self.deciding.decided(change, decision.conflict)
         self.conflicts.append(conflict)
+        self.problems.extend(problems)
         self.operations.extend(operations)
         arriving = [operation for operation in operations if operation.action is not Action.DELETE]
         if arriving or not operations:

@@ -225,7 +225,13 @@ def test_a_file_whose_directory_may_lie_behind_the_break_is_out_of_bounds() -> N
 
 
 def test_an_odd_name_hides_nothing() -> None:
-    assert [shape(each) for each in views([], [problem("..", Extent.NOTHING)], [file("a")])] == [("a", "-f")]
+    odd = problem("..", Extent.NOTHING)
+
+    assert [shape(each) for each in views([], [odd], [file("a")])] == [("a", "-f")]
+    hidden = views(
+        [], [file("a"), odd, file("a/x")], [file("a")], excludes=lambda path, _: "rule" if path == "a" else None
+    )
+    assert out_of_bounds(hidden) == {}
 
 
 def test_the_other_side_is_asked_about_paths_that_only_one_side_has() -> None:

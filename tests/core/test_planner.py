@@ -940,6 +940,26 @@ def test_links_in_conflict_stay_links() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("source", "destination", "settings", "sides"),
+    [
+        ("link: x", "file@30", {}, Sides(evolve(LOCAL, symlinks=True), LOCAL)),
+        ("aaa", "b@9", KEEP, Sides(LOCAL, evolve(LOCAL, max_name_bytes=4))),
+    ],
+)
+def test_a_conflict_stays_open_where_a_side_cannot_hold_what_would_resolve_it(
+    source: str, destination: str, settings: Dict[str, Any], sides: Sides
+) -> None:
+    """A link that has to go beside the file, and the long name of a copy."""
+    asked = {"conflict": ConflictPolicy.KEEP_BOTH, **settings}
+    planner = two_way({"f": source}, {"f": destination}, sides=sides, **asked)
+
+    assert planner.operations == []
+    assert [each.open for each in planner.conflicts] == [True]
+    assert {each.kind for each in planner.problems} <= {ProblemKind.UNSUPPORTED, ProblemKind.BAD_NAME}
+    assert planner.problems
+
+
 # ----------------------------------------------------------------------------------------------------------- wholes
 
 TREES: List[Tree] = [

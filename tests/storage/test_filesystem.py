@@ -777,3 +777,15 @@ def test_a_temporary_name_is_abandoned_once_its_writer_is_gone() -> None:
 def test_the_defaults_that_fsspec_gives_are_not_taken_for_abilities() -> None:
     assert not quirks.overrides(AbstractFileSystem(), "cp_file", "mkdir", "rmdir", "pipe_file")
     assert quirks.capabilities(AbstractFileSystem()).writable is False
+
+
+def test_a_web_folder_whose_name_looks_like_a_protocol_is_listed(tmp_path: Path) -> None:
+    """fsspec 2026.9 leaves links such as ``http/`` and ``https.txt`` out of its listing, without a word."""
+    for name in ("http/client.py", "https.txt", "other/httpx.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(name)
+    with http_server(tmp_path) as url:
+        listed = [item.path for item in locate(url).open().list()]
+
+    files = [path for path in listed if path.endswith((".py", ".txt"))]
+    assert files == ["http/client.py", "https.txt", "other/httpx.txt"]

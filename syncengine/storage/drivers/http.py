@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Any, List, Optional
-from urllib.parse import quote, unquote
+from html.parser import HTMLParser
+from typing import Any, List, Optional, Tuple
+from urllib.parse import quote, unquote, urljoin
 
 from ..quirks import Info
 from ..translation import unless_missing
 from .base import Child, Driver
 from .content import Readable
+
+
+class _Links(HTMLParser):
+    """Collects the targets of the links of a page."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: List[str] = []
+
+    def handle_starttag(self, tag: str, attrs: List[Tuple[str, Optional[str]]]) -> None:
+        """Note where an anchor leads."""
+        if tag == "a":
+            self.found += [value for name, value in attrs if name == "href" and value]
 
 
 class HttpDriver(Driver):
@@ -35,13 +49,17 @@ class HttpDriver(Driver):
         return f"{self.root}/{quote(key)}" if key else self.root
 
     def children(self, key: str) -> List[Child]:
-        """Return the links of a page that lead below it."""
-        from html import unescape
+        """Return the links of a page that lead below it.
 
+        The page is read here: fsspec's own ``ls`` takes every link that starts with ``http`` for an absolute URL, so
+        that a folder called ``http/`` is silently missing from its listing (2026.9).
+        """
         directory = self.path_of(key)
         with self.lock:
-            self._forget(directory)
-            found = [unescape(str(info["name"])) for info in self.filesystem.ls(directory + "/", detail=True)]
+            page = self.filesystem.cat_file(directory + "/")
+        links = _Links()
+        links.feed(page.decode("utf-8", "replace"))
+        found = {urljoin(directory + "/", link) for link in links.found}
         return [child for url in sorted(found) for child in self._child(directory, url)]
 
     @staticmethod
