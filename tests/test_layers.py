@@ -33,7 +33,6 @@ HEIGHTS: Dict[str, int] = {
     "remote_state": 6,
     "render": 6,
     "cli": 7,
-    "distributed": 7,
     "__main__": 7,
 }
 SEPARATE = {("storage", "state"), ("state", "storage")}
