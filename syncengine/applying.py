@@ -47,6 +47,7 @@ class Application:
 
     def run(self) -> Report:
         """Check the plan and perform it."""
+        limits = self._limits()
         refuse_blocked(self.plan.blockers)
         self._hold_guards()
         clients = self._clients()
@@ -55,7 +56,7 @@ class Application:
             done = self._applied_before(state)
             if done is not None:
                 return done
-            return self._with_places(self._performed(clients, state))
+            return self._with_places(self._performed(clients, state, limits))
         finally:
             self._close(state)
 
@@ -72,14 +73,16 @@ class Application:
             allow = self.plan.settings.allow_mass_delete
             refuse_blocked(tuple(guard_blockers(self.plan, self.guards, dict(self.plan.live), allow_mass_delete=allow)))
 
-    def _performed(self, clients: Dict[Side, StorageClientProtocol], state: Optional[SyncStateManager]) -> Report:
+    def _performed(
+        self, clients: Dict[Side, StorageClientProtocol], state: Optional[SyncStateManager], limits: Limits
+    ) -> Report:
         plan = self._retaining() if state is None and self._had_state else self.plan
         job = Job(
             settings=plan.settings,
             clients=clients,
             endpoints={Side.SOURCE: plan.source, Side.DESTINATION: plan.destination},
             now=datetime.now(timezone.utc),
-            limits=self._limits(),
+            limits=limits,
             emitter=Emitter(self._observer()),
             state=state,
             plan=plan,
@@ -167,11 +170,9 @@ class Application:
         if unknown:
             raise RecipeError(f"apply has no argument {unknown[0]!r}; what decides what happens is in the plan")
         given = {name: value for name, value in self.limits.items() if name in _LIMITS}
-        if isinstance(given.get("bandwidth"), str):
-            from .core.units import size
+        from .engine import limits_of
 
-            given["bandwidth"] = size(given["bandwidth"], "bandwidth")
-        return Limits(**given)
+        return limits_of(**given)
 
     # ------------------------------------------------------------------- state
 

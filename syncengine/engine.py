@@ -11,12 +11,13 @@ import threading
 import weakref
 from contextlib import suppress
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, Iterator, Mapping, Optional, Tuple, Union
+from typing import TYPE_CHECKING, Any, Callable, Dict, FrozenSet, Iterable, Iterator, Mapping, Optional, Tuple, Union
 
-from attrs import define, evolve, field, fields, frozen
+from attrs import Attribute, define, evolve, field, fields, frozen
 
+from .core.conflicts import Chooser
 from .core.entry import Entry, Kind, Side, Snapshot
-from .core.guards import Guards
+from .core.guards import Guards, check_names
 from .core.modes import (
     ComparisonMode,
     ConflictPolicy,
@@ -32,7 +33,8 @@ from .core.path_map import PathMap
 from .core.paths import refusal, shown
 from .core.plan import Endpoint, Plan, Settings
 from .core.report import Report
-from .errors import PlanFormatError, RecipeError, ScanError, StorageError, SyncInterrupted
+from .core.units import bandwidth_of, flag, rate, whole
+from .errors import PlanFormatError, RecipeError, ScanError, StorageError, SyncError, SyncInterrupted
 from .events import Emitter, Observer
 from .pipeline import Pipeline
 from .stages.filter import IgnoreFileManager
@@ -86,8 +88,10 @@ def _compare(value: Union[str, ComparisonMode]) -> ComparisonMode:
     return choice(ComparisonMode, value, "compare")
 
 
-def _conflict(value: Union[str, ConflictPolicy]) -> ConflictPolicy:
-    return choice(ConflictPolicy, value, "conflict")
+def _conflict(value: Union[str, ConflictPolicy, Chooser]) -> Union[ConflictPolicy, Chooser]:
+    if isinstance(value, str) or not callable(value):
+        return choice(ConflictPolicy, value, "conflict")
+    return _asked(value, "conflict", str)
 
 
 def _initial(value: Union[str, InitialSyncPreference, None]) -> Optional[InitialSyncPreference]:
@@ -107,7 +111,87 @@ def _only_if(value: Union[str, OnlyIf]) -> OnlyIf:
 
 
 def _path_map(value: Any) -> PathMap:
-    return PathMap.of(value)
+    found = PathMap.of(value)
+    return found if found.function is None else evolve(found, function=_asked(found.function, "path_map", str))
+
+
+def _predicate(value: Optional[Callable[[Entry], bool]]) -> Optional[Callable[[Entry], bool]]:
+    return None if value is None else _asked(value, "predicate", object)
+
+
+def _asked(function: Callable[[Any], Any], name: str, kind: type) -> Callable[[Any], Any]:
+    """Return a user's *function* so that what it raises, or returns instead of a *kind*, is told as its own fault."""
+    if not callable(function):
+        raise RecipeError(f"{name} is a function, not {function!r}")
+
+    def ask(about: Any) -> Any:
+        path = getattr(about, "path", about)
+        try:
+            answer = function(about)
+        except SyncError:
+            raise
+        except Exception as error:
+            raise RecipeError(f"{name} failed for {shown(path)!r}: {type(error).__name__}: {error}") from error
+        if not isinstance(answer, kind):
+            raise RecipeError(f"{name} must return a text, and returned {answer!r} for {shown(path)!r}")
+        return answer
+
+    ask.__name__ = getattr(function, "__name__", type(function).__name__)
+    return ask
+
+
+def _files_from(value: Optional[Iterable[Union[str, os.PathLike[str]]]]) -> Optional[FrozenSet[str]]:
+    """Return the paths as a set: an iterator would be empty at the second look."""
+    if value is None:
+        return None
+    if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
+        raise RecipeError(f"files_from is an iterable of paths, not {value!r}")
+    found = set()
+    for path in value:
+        if not isinstance(path, (str, os.PathLike)):
+            raise RecipeError(f"files_from holds paths, not {path!r}")
+        found.add(os.fsdecode(path))
+    return frozenset(found)
+
+
+def _place_or_none(value: Any) -> Any:
+    if value is None or isinstance(value, (str, os.PathLike)):
+        return value
+    raise RecipeError(f"state is a folder, a URL, {DEFAULT_STATE!r} or None, not {value!r}")
+
+
+def _options(value: Optional[Mapping[str, Any]]) -> Optional[Mapping[str, Any]]:
+    """Return options as they are; their values may be secrets, so no message shows them."""
+    if value is None or isinstance(value, Mapping):
+        return value
+    raise RecipeError(f"options are given by their names, as a mapping, not as a {type(value).__name__}")
+
+
+def _is_flag(_: Any, attribute: Attribute[Any], value: Any) -> None:
+    flag(value, attribute.name)
+
+
+def _workers(value: Optional[int]) -> Optional[int]:
+    return None if value is None else whole(value, "workers", least=1)
+
+
+def _retries(value: int) -> int:
+    return whole(value, "retries", least=0)
+
+
+def _requests(value: Optional[float]) -> Optional[float]:
+    return None if value is None else rate(value, "requests_per_second")
+
+
+def _observing(value: Any) -> Any:
+    if value is None or callable(getattr(value, "on", None)):
+        return value
+    raise RecipeError(f"an observer has a method `on` that takes events; {value!r} has none")
+
+
+def limits_of(workers: Any = None, bandwidth: Any = None, requests_per_second: Any = None, retries: Any = 3) -> Limits:
+    """Return how hard a run may work; raises RecipeError for what is no limit."""
+    return Limits(_workers(workers), bandwidth_of(bandwidth), _requests(requests_per_second), _retries(retries))
 
 
 def _guards(value: Union[Guards, Mapping[str, Any], None]) -> Guards:
@@ -115,20 +199,7 @@ def _guards(value: Union[Guards, Mapping[str, Any], None]) -> Guards:
         return value
     if value is not None and not isinstance(value, Mapping):
         raise RecipeError(f"guards are given as Guards(...) or by their names, not as {value!r}")
-    given = dict(value or {})
-    _check_names(given, fields(Guards), "guard")
-    return Guards(**given)
-
-
-def _check_names(given: Mapping[str, Any], known: Any, what: str) -> None:
-    """Raise RecipeError for the first name that is none of *known* attributes, with the nearest one."""
-    names = [str(attribute.alias) for attribute in known if attribute.init]
-    for name in given:
-        if name not in names:
-            from difflib import get_close_matches
-
-            near = get_close_matches(name, names, n=1)
-            raise RecipeError(f"unknown {what} {name!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
+    return Guards(**(value or {}))
 
 
 @define(eq=False, kw_only=True)
@@ -137,6 +208,9 @@ class SyncEngine:
 
     *source* and *destination* are a URL, a path, a ``UPath``, a (filesystem, root) pair or a storage client. The
     arguments are those of ``plan`` and ``sync``; nothing is looked at before one of the methods is called.
+    ``conflict`` may be a function that takes a Conflict and returns ``source``, ``destination``, ``newer``,
+    ``keep-both`` or ``skip``. ``workers``, ``bandwidth`` and ``requests_per_second`` are upper bounds: between local
+    disks one worker writes.
     """
 
     source: Any = field(kw_only=False, repr=_shown_place)
@@ -149,37 +223,37 @@ class SyncEngine:
     max_size: Union[int, str, None] = None
     newer_than: Any = None
     older_than: Any = None
-    predicate: Optional[Callable[[Entry], bool]] = None
-    files_from: Optional[Iterable[str]] = None
+    predicate: Optional[Callable[[Entry], bool]] = field(default=None, converter=_predicate)
+    files_from: Optional[FrozenSet[str]] = field(default=None, converter=_files_from)
     compare: ComparisonMode = field(default=ComparisonMode.HASH_THEN_MTIME, converter=_compare)
-    conflict: ConflictPolicy = field(default=ConflictPolicy.NEWEST, converter=_conflict)
+    conflict: Union[ConflictPolicy, Chooser] = field(default=ConflictPolicy.NEWEST, converter=_conflict)
     initial: Optional[InitialSyncPreference] = field(default=None, converter=_initial)
-    renames: bool = True
+    renames: bool = field(default=True, validator=_is_flag)
     scope: Tuple[str, ...] = field(default=(), converter=_texts)
     guards: Guards = field(factory=Guards, converter=_guards)
     retain: Retain = field(default=Retain.UNSYNCED, converter=_retain)
     trash: Optional[Any] = field(default=None, repr=_shown_place)
     symlinks: SymlinkPolicy = field(default=SymlinkPolicy.SKIP, converter=_symlinks)
-    state: Optional[Any] = field(default=DEFAULT_STATE, repr=_shown_place)
-    state_single_writer: bool = False
-    source_options: Optional[Mapping[str, Any]] = field(default=None, repr=False)
-    destination_options: Optional[Mapping[str, Any]] = field(default=None, repr=False)
+    state: Optional[Any] = field(default=DEFAULT_STATE, converter=_place_or_none, repr=_shown_place)
+    state_single_writer: bool = field(default=False, validator=_is_flag)
+    source_options: Optional[Mapping[str, Any]] = field(default=None, converter=_options, repr=False)
+    destination_options: Optional[Mapping[str, Any]] = field(default=None, converter=_options, repr=False)
     source_profile: Optional[str] = None
     destination_profile: Optional[str] = None
-    force: bool = False
+    force: bool = field(default=False, validator=_is_flag)
     path_map: PathMap = field(default=None, converter=_path_map)
     metadata: Tuple[str, ...] = field(default=(), converter=_texts)
     only_if: OnlyIf = field(default=OnlyIf.ALWAYS, converter=_only_if)
-    require_complete: bool = False
-    require_resolved: bool = False
-    allow_emptied: bool = False
-    allow_mass_delete: bool = False
-    hash_by_download: bool = False
-    workers: Optional[int] = None
+    require_complete: bool = field(default=False, validator=_is_flag)
+    require_resolved: bool = field(default=False, validator=_is_flag)
+    allow_emptied: bool = field(default=False, validator=_is_flag)
+    allow_mass_delete: bool = field(default=False, validator=_is_flag)
+    hash_by_download: bool = field(default=False, validator=_is_flag)
+    workers: Optional[int] = field(default=None, converter=_workers)
     bandwidth: Union[int, str, None] = None
-    requests_per_second: Optional[float] = None
-    retries: int = 3
-    observer: Optional[Observer] = None
+    requests_per_second: Optional[float] = field(default=None, converter=_requests)
+    retries: int = field(default=3, converter=_retries)
+    observer: Optional[Observer] = field(default=None, converter=_observing)
     progress: Optional[bool] = None
     pipeline: Pipeline = field(factory=Pipeline)
     cancel: threading.Event = field(factory=threading.Event)
@@ -195,6 +269,15 @@ class SyncEngine:
         """Check what can be checked without looking at any storage."""
         if self.initial is not None and not self.mode.is_bidirectional:
             raise RecipeError(f"initial={self.initial.value!r} is for two-way syncs; the mode is {self.mode.value}")
+        if self.initial is not None and self._stateless:
+            raise RecipeError(
+                f"initial={self.initial.value!r} needs a state: without one every sync would be the first, and the "
+                "preference would delete what is new on the other side each time"
+            )
+        if self.metadata and self.mode.is_bidirectional:
+            raise RecipeError("metadata is for one-way syncs: two-way cannot tell on which side permissions changed")
+        if not isinstance(self.conflict, ConflictPolicy):
+            self.pipeline = self.pipeline.choosing(self.conflict)
         unknown = [name for name in self.metadata if name != "mode"]
         if unknown:
             raise RecipeError(f"metadata cannot be {unknown[0]!r}; only 'mode' (permission bits) is kept in step")
@@ -239,8 +322,9 @@ class SyncEngine:
 
         Raises ScanError where a root is missing or cannot be listed, RecipeError for bad arguments.
         """
-        job = self.pipeline(self.job(), until="plan")
-        assert job.plan is not None
+        job = self.pipeline(self._writing_job(), until="plan")
+        if job.plan is None:
+            raise RecipeError(f"the pipeline made no plan; its stages are: {', '.join(self.pipeline.names)}")
         return evolve(job.plan, live_clients=self._live(job))
 
     def _live(self, job: Job) -> Live:
@@ -261,7 +345,15 @@ class SyncEngine:
 
     def sync(self) -> Report:
         """Plan and apply in one go; operations that became stale meanwhile are reported and left alone."""
-        return self._finished(self.pipeline(self.job()))
+        return self._finished(self.pipeline(self._writing_job()))
+
+    def _writing_job(self) -> Job:
+        """Return the job of a run that is meant to write; raises RecipeError where a side it writes cannot be."""
+        self._locate()
+        for side, writes in ((Side.SOURCE, self.mode.allows_download), (Side.DESTINATION, self.mode.allows_upload)):
+            if writes and not self._clients[side].capabilities.writable:
+                raise RecipeError(f"the {side.value} is read only: nothing can be written to {self._locations[side]}")
+        return self.job()
 
     def scan(self, side: Union[Side, str]) -> Snapshot:
         """Return a stream of what one side holds, filters applied."""
@@ -294,7 +386,8 @@ class SyncEngine:
         return Settings(
             mode=self.mode,
             compare=self.compare,
-            conflict=self.conflict,
+            # A function cannot be saved: the plan holds what it decided, and leaves the rest to a reviewer.
+            conflict=self.conflict if isinstance(self.conflict, ConflictPolicy) else ConflictPolicy.MANUAL,
             initial=self.initial,
             renames=self.renames,
             scope=self._scope,
@@ -336,10 +429,7 @@ class SyncEngine:
     @property
     def limits(self) -> Limits:
         """How hard a run may work."""
-        from .core.units import size
-
-        bandwidth = None if self.bandwidth is None else size(self.bandwidth, "bandwidth")
-        return Limits(self.workers, bandwidth, self.requests_per_second, self.retries)
+        return limits_of(self.workers, self.bandwidth, self.requests_per_second, self.retries)
 
     def _observer(self) -> Optional[Observer]:
         if self.observer is not None or self.progress is False:
@@ -384,7 +474,7 @@ class SyncEngine:
         if why is not None:
             raise RecipeError(f"the two sides overlap: {why}. Sync two separate places.")
         for side in Side:
-            self._clients[side] = self._locations[side].open(symlinks=self.symlinks)
+            self._clients[side] = self._opened(side)
         self._reroot_single_files()
 
     def _reroot_single_files(self) -> None:
@@ -399,8 +489,15 @@ class SyncEngine:
                 raise RecipeError(f"the source {self._locations[side]} is one file, which has no scope inside")
             self._locations[side], name = self._locations[side].parent_and_name()
             self._disconnect(self._clients[side], getattr(self, side.value))
-            self._clients[side] = self._locations[side].open(symlinks=self.symlinks)
+            self._clients[side] = self._opened(side)
             self._scope = (name,)
+
+    def _opened(self, side: Side) -> StorageClientProtocol:
+        location = self._locations[side]
+        try:
+            return location.open(symlinks=self.symlinks)
+        except StorageError as error:
+            raise ScanError(f"the {side.value} {location} cannot be opened: {error}", side=side.value) from error
 
     def _root(self, side: Side) -> Optional[Entry]:
         try:
@@ -420,7 +517,7 @@ class SyncEngine:
         )
 
     def _opened_state(self) -> Optional[SyncStateManager]:
-        if self.state is None or str(self.state).lower() == "none":
+        if self._stateless:
             return None
         # Every run looks anew: another run, of this engine's own plans too, may have written since.
         self.close_state()
@@ -432,9 +529,13 @@ class SyncEngine:
         )
         return self._state
 
+    @property
+    def _stateless(self) -> bool:
+        return self.state is None or str(self.state).lower() == "none"
+
     def _state_place(self) -> Optional[str]:
         """Return how the plan names the place of its state, without secrets; None where it has none."""
-        if self.state is None or str(self.state).lower() == "none":
+        if self.state is None or self._stateless:
             return None
         text = self.state if isinstance(self.state, str) else os.fsdecode(self.state)
         return text if text == DEFAULT_STATE else locate(text).url
@@ -564,15 +665,19 @@ def explain(source: Any, destination: Any, path: str, **arguments: Any) -> str:
 
 def scan(spec: Any, *, options: Optional[Mapping[str, Any]] = None, profile: Optional[str] = None) -> Snapshot:
     """Return a sorted stream of what one location holds."""
-    client = locate(spec, options=options, profile=profile).open()
+    location = locate(spec, options=options, profile=profile)
+    try:
+        client = location.open()
+    except StorageError as error:
+        raise ScanError(f"{location} cannot be opened: {error}") from error
     scanner = DirectoryScanner(client)
     if not scanner.exists():
-        raise ScanError(f"{locate(spec, options=options, profile=profile)} does not exist", reason="root_missing")
+        raise ScanError(f"{location} does not exist", reason="root_missing")
     return scanner()
 
 
 def _engine(source: Any, destination: Any, arguments: Mapping[str, Any]) -> SyncEngine:
-    _check_names(arguments, fields(SyncEngine), "argument")
+    check_names(arguments, fields(SyncEngine), "argument")
     return SyncEngine(source, destination, **arguments)
 
 
@@ -602,16 +707,21 @@ def apply(
     """
     from .applying import Application
 
+    if not isinstance(plan, (Plan, str, os.PathLike)):
+        raise RecipeError(f"a plan, or the file it was saved in, is expected, not {plan!r}")
+    for name, given in (("profiles", profiles), ("relocate", relocate)):
+        if given is not None and not isinstance(given, Mapping):
+            raise RecipeError(f"{name} are given by side, such as {{'source': ...}}, not as {given!r}")
     loaded = plan if isinstance(plan, Plan) else Plan.load(plan)
     if expect_digest is not None and loaded.digest != expect_digest:
         raise PlanFormatError(f"the plan's digest is {loaded.digest}, not the expected {expect_digest}")
     application = Application(
         loaded,
-        options={Side.SOURCE: source_options, Side.DESTINATION: destination_options},
-        profiles=profiles or {},
-        state=state,
+        options={Side.SOURCE: _options(source_options), Side.DESTINATION: _options(destination_options)},
+        profiles={choice(Side, side, "profiles").value: name for side, name in (profiles or {}).items()},
+        state=_place_or_none(state),
         single_writer=state_single_writer,
-        guards=guards,
+        guards=None if guards is None else _guards(guards),
         on_stale=choice(OnStale, on_stale, "on_stale"),
         relocate={choice(Side, side, "relocate"): spec for side, spec in (relocate or {}).items()},
         engine=engine,

@@ -9,6 +9,7 @@ from typing import Callable, Optional, Tuple, Union
 
 from attrs import evolve, field, frozen
 
+from .core.conflicts import Chooser
 from .errors import RecipeError
 from .stages.commit import CommitState
 from .stages.diff import Diff
@@ -49,7 +50,10 @@ class Pipeline:
         first = 0 if after is None else self._index(after) + 1
         last = len(self.stages) if until is None else self._index(until) + 1
         for stage in self.stages[first:last]:
-            job = stage(job)
+            returned = stage(job)
+            if not isinstance(returned, Job):
+                raise RecipeError(f"the stage {_name(stage)!r} must return a Job, not {returned!r}")
+            job = returned
         return job
 
     def insert_after(self, name: str, *stages: Stage) -> Pipeline:
@@ -66,6 +70,11 @@ class Pipeline:
         """Return this pipeline with *stages* in place of the one called *name*; with none, without it."""
         place = self._index(name)
         return evolve(self, stages=(*self.stages[:place], *stages, *self.stages[place + 1 :]))
+
+    def choosing(self, choose: Chooser) -> Pipeline:
+        """Return this pipeline with *choose* deciding the conflicts of its own planning stage."""
+        stages = (evolve(stage, choose=choose) if isinstance(stage, MakePlan) else stage for stage in self.stages)
+        return evolve(self, stages=tuple(stages))
 
     def _index(self, name: str) -> int:
         if name not in self.names:

@@ -16,7 +16,7 @@ from datetime import date, datetime, time, timezone
 from difflib import get_close_matches
 from enum import Enum
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Tuple, Type, TypeVar, Union
+from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple, Type, TypeVar, Union
 
 from attrs import asdict, evolve, field, frozen
 
@@ -351,6 +351,11 @@ class Recipe:
             return {**arguments, "state": None} if state == "none" else arguments
         return arguments
 
+    def unset(self, environment: Optional[Mapping[str, str]] = None) -> Tuple[str, ...]:
+        """Return the names of the variables it asks for that *environment*, by default the process's, lacks."""
+        variables = _variables(environment)
+        return tuple(name for name in self.environment if name not in variables)
+
     def _expanded(self, variables: Mapping[str, str]) -> Dict[str, Any]:
         missing = [name for name in self.environment if name not in variables]
         if missing:
@@ -400,11 +405,16 @@ def _plain(value: Any) -> Any:
     return [_plain(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
-def load(path: Union[str, os.PathLike[str]], *, environment: Optional[Mapping[str, str]] = None) -> Recipe:
+def load(
+    path: Union[str, os.PathLike[str]],
+    *,
+    environment: Optional[Mapping[str, str]] = None,
+    form_only: bool = False,
+) -> Recipe:
     """Read a recipe from a ``.toml`` or ``.json`` file.
 
     Raises RecipeError with every problem at once, each with the file, the key and the nearest valid key or value; a
-    variable that is missing from *environment* (by default the process's) is a problem too.
+    variable that is missing from *environment* (by default the process's) is a problem too, unless *form_only*.
     """
     file = Path(path)
     document = _document(file)
@@ -418,7 +428,7 @@ def load(path: Union[str, os.PathLike[str]], *, environment: Optional[Mapping[st
     rest = {name: value for name, value in document.items() if name not in _ONE_RUN}
     recipe, found = _structured(rest)
     issues += [f"{shown(str(file))}: {issue}" for issue in found]
-    if recipe is not None:
+    if recipe is not None and not form_only:
         variables = _variables(environment)
         issues += [
             f"{shown(str(file))}: {_users(recipe, name)}: the environment variable {name} is not set"
@@ -426,8 +436,16 @@ def load(path: Union[str, os.PathLike[str]], *, environment: Optional[Mapping[st
             if name not in variables
         ]
     if issues or recipe is None:
-        raise RecipeError(f"{shown(str(file))} is not a valid recipe", issues)
+        raise _invalid(file, "is not a valid recipe", issues)
     return evolve(recipe, folder=str(file.resolve().parent))
+
+
+def _invalid(file: Path, what: str, issues: Sequence[str]) -> RecipeError:
+    """Return the error of a file: each of its issues names the file, its message does so once."""
+    name = shown(str(file))
+    error = RecipeError(f"{name} {what}", [issue[len(name) + 2 :] for issue in issues])
+    error.issues = tuple(issues)
+    return error
 
 
 def load_defaults(path: Union[str, os.PathLike[str]]) -> Dict[str, Any]:
@@ -441,10 +459,8 @@ def load_defaults(path: Union[str, os.PathLike[str]]) -> Dict[str, Any]:
     rest = {name: value for name, value in document.items() if name not in _NO_DEFAULTS}
     recipe, found = _structured({"format": FORMAT, "source": ".", "destination": ".", **rest})
     if issues or recipe is None:
-        raise RecipeError(
-            f"{shown(str(file))} does not hold valid defaults",
-            [f"{shown(str(file))}: {issue}" for issue in (*issues, *found)],
-        )
+        named = [f"{shown(str(file))}: {issue}" for issue in (*issues, *found)]
+        raise _invalid(file, "does not hold valid defaults", named)
     arguments = evolve(recipe, folder=str(file.resolve().parent)).to_arguments()
     return {name: value for name, value in arguments.items() if name not in _NO_DEFAULTS}
 

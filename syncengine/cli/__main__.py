@@ -15,6 +15,7 @@ import click
 from .. import __version__
 from ..errors import SyncError
 from .output import Output, habits
+from .suggestions import Group
 
 COMMANDS: Dict[str, str] = {
     "plan": "Say what a sync would do; write nothing.",
@@ -33,7 +34,7 @@ COMMANDS: Dict[str, str] = {
 INTERRUPTED = 130
 
 
-class Commands(click.Group):
+class Commands(Group):
     """The group of all commands; each is the ``command`` of the module that has its name."""
 
     def list_commands(self, ctx: click.Context) -> List[str]:

@@ -82,6 +82,7 @@ def command(
     from ..engine import apply
 
     plan = _plan(file, resume)
+    output.named = (plan.source.url, plan.destination.url, *_state_words(plan, said["state"]))
     cancel = threading.Event()
     arguments = {
         **_places(said),
@@ -98,6 +99,11 @@ def command(
             raise
     _end(output, report, report_place, as_json=as_json, hints=not events)
     context.exit(report.exit_code)
+
+
+def _state_words(plan: Plan, said: Optional[str]) -> Tuple[str, ...]:
+    place = said or plan.base.place
+    return () if place in (None, "default") else ("--state", str(place))
 
 
 def _plan(file: Optional[str], resume: Optional[str]) -> Plan:
@@ -137,4 +143,4 @@ def _end(output: Output, report: Optional[Report], place: Optional[str], *, as_j
         report.save(place)
     output.result(report.to_json() if as_json else str(report))
     if hints:
-        output.after(report, place)
+        output.after(report, place, replans=False)

@@ -27,12 +27,16 @@ def command(
     Ends with 0 where every file is proven equal, 10 where something differs, 11 where something could not be
     verified, 7 where something could not be seen.
     """
+    from ..core.check import Finding
+
     with request(context, places).with_(state=None).engine(output) as engine:
         result = engine.check(download=download)
     if as_json:
         output.document(_record(result))
     else:
         output.result(str(result))
+    if result.counts[Finding.UNVERIFIED] and not download:
+        output.say("to verify what could not be verified, read it: --download")
     context.exit(result.exit_code)
 
 

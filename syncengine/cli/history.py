@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Mapping, Optional, 
 
 import click
 
+from ..render.units import counted
 from .options import json_option, place_options, request, state_place, subcommand
 from .output import Output
 
 if TYPE_CHECKING:
+    from ..state.journal import Journal
     from ..state.manager import PairSummary, Run, SyncStateManager
 
 _RUN_ID = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{8}")
@@ -52,7 +54,7 @@ def command(
         if run_id is not None:
             _show_run(output, _journal(manager, run_id), run_id, as_json=as_json)
         else:
-            _show_runs(output, manager.runs(), as_json=as_json)
+            _show_runs(output, manager.runs(), manager.journal, as_json=as_json)
 
 
 def _parted(places: Sequence[str]) -> Tuple[Sequence[str], Optional[str]]:
@@ -68,11 +70,11 @@ def _journal(manager: SyncStateManager, run_id: str) -> List[Dict[str, Any]]:
 # ------------------------------------------------------------------------------------------------------------ one pair
 
 
-def _show_runs(output: Output, runs: Sequence[Run], *, as_json: bool) -> None:
+def _show_runs(output: Output, runs: Sequence[Run], journal: Journal, *, as_json: bool) -> None:
     if as_json:
         output.document([run_record(run) for run in runs])
     elif runs:
-        output.lines(run_line(run) for run in runs)
+        output.lines(run_line(run, journal) for run in runs)
     else:
         output.say("no run of this pair is on record")
 
@@ -90,10 +92,17 @@ def run_record(run: Run) -> Dict[str, Any]:
     }
 
 
-def run_line(run: Run) -> str:
-    """Return what is remembered of one run, for people."""
+def run_line(run: Run, journal: Journal) -> str:
+    """Return what is remembered of one run, for people; of one that did not end, what its *journal* holds."""
+    if run.finished_at is None:
+        return f"{run.run_id}  {_unended(run, journal)}  {run.mode}"
     counts = ", ".join(f"{number:,} {status.replace('_', ' ')}" for status, number in run.counts.items())
     return f"{run.run_id}  {run.ended.value:<11}  {run.mode}  {counts or 'nothing to do'}"
+
+
+def _unended(run: Run, journal: Journal) -> str:
+    done = sum(line.get("status") == "done" for line in journal.read(run.run_id))
+    return f"{run.ended.value}, {counted(done, 'operation')} done"
 
 
 # ------------------------------------------------------------------------------------------------------------- one run
@@ -136,30 +145,59 @@ def _show_every(output: Output, place: str, run_id: Optional[str], *, as_json: b
     if run_id is not None:
         _show_run(output, _found(place, pairs, run_id), run_id, as_json=as_json)
     elif as_json:
-        output.document([_last_record(pair) for pair in pairs])
+        output.document([_last_record(place, pair) for pair in pairs])
     elif pairs:
-        output.lines(line for pair in pairs for line in _last_lines(pair))
+        output.lines(line for pair in pairs for line in _last_lines(place, pair))
     else:
         output.say(f"nothing is remembered in {place}")
 
 
 def _found(place: str, pairs: Sequence[PairSummary], run_id: str) -> List[Dict[str, Any]]:
-    import os
-
-    from ..state.journal import Journal
-
     for pair in pairs:
-        journal = Journal.at(os.path.join(place, pair.pair_id))
+        journal = journal_of(place, pair)
         if run_id in journal.runs():
             return list(journal.read(run_id))
     return []
 
 
-def _last_record(pair: PairSummary) -> Dict[str, Any]:
-    last = None if pair.last_run is None else run_record(pair.last_run)
+def _last_record(place: str, pair: PairSummary) -> Dict[str, Any]:
+    run = last_run(place, pair)
+    last = None if run is None else run_record(run)
     return {"pair": pair.pair_id, "locations": list(pair.locations), "last_run": last, "problem": pair.problem}
 
 
-def _last_lines(pair: PairSummary) -> Iterator[str]:
-    yield f"{pair.locations[0] or pair.pair_id}  {pair.locations[1]}"
-    yield f"  {run_line(pair.last_run) if pair.last_run is not None else pair.problem or 'no run on record'}"
+def _last_lines(place: str, pair: PairSummary) -> Iterator[str]:
+    yield places_words(pair) or pair.pair_id
+    last = last_run(place, pair)
+    yield f"  {run_line(last, journal_of(place, pair)) if last is not None else pair.problem or 'no run on record'}"
+
+
+def places_words(pair: PairSummary) -> str:
+    """Return the two places of a pair, whose stored order says nothing about source and destination."""
+    return " ↔ ".join(location for location in pair.locations if location)
+
+
+def last_run(place: str, pair: PairSummary) -> Optional[Run]:
+    """Return the last run of a pair; one that has not ended has crashed unless somebody holds the lock."""
+    run = pair.last_run
+    if run is None or run.finished_at is not None:
+        return run
+    import os
+
+    from attrs import evolve
+
+    from ..state.home import DirectoryHome
+    from ..state.lock import PairLock
+    from ..state.manager import Ended
+
+    home = DirectoryHome(os.path.join(place, pair.pair_id))
+    return run if PairLock(home.cell, home.shown).holder() is not None else evolve(run, ended=Ended.CRASHED)
+
+
+def journal_of(place: str, pair: PairSummary) -> Journal:
+    """Return the journal of a pair whose state lies in the folder *place*."""
+    import os
+
+    from ..state.journal import Journal
+
+    return Journal.at(os.path.join(place, pair.pair_id))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+from enum import Enum
 from inspect import cleandoc
 from typing import (
     TYPE_CHECKING,
@@ -40,6 +41,7 @@ from ..core.modes import (
 )
 from ..errors import RecipeError
 from .output import ENVIRONMENT, Output, habits
+from .suggestions import Command, mode_meant
 
 if TYPE_CHECKING:
     from click.core import ParameterSource
@@ -79,6 +81,9 @@ class Named(_Kind):
 
     def convert(self, value: Any, param: Optional[click.Parameter], ctx: Optional[click.Context]) -> Any:
         """Return the member that *value* names."""
+        meant = mode_meant(value) if self.enum is SyncMode else ""
+        if meant:
+            self.fail(f"mode cannot be {value!r}; did you mean {meant!r}?", param, ctx)
         try:
             return SyncMode.from_string(value) if self.enum is SyncMode else choice(self.enum, value, self.name)
         except RecipeError as error:
@@ -122,14 +127,17 @@ def _one_run(*names: str, **attributes: Any) -> Decorator[Any]:
     return click.option(*names, allow_from_autoenv=False, **attributes)
 
 
-def _one_of(name: str, enum: Type[Any], says: str, *, one_run: bool = False) -> Decorator[Any]:
+def _one_of(
+    name: str, enum: Type[Any], says: str, *, default: Optional[Enum] = None, one_run: bool = False
+) -> Decorator[Any]:
+    """Return an option that takes a member of *enum*; *default* is the engine's, and only told."""
     argument = name.strip("-").replace("-", "_")
     return click.option(
         name,
         type=Named(enum, argument),
         metavar=argument.upper(),
         allow_from_autoenv=not one_run,
-        help=f"{says}: {_values(enum)}.",
+        help=f"{says}: {_values(enum)}{'' if default is None else f' [{default.value}]'}.",
     )
 
 
@@ -159,21 +167,21 @@ filter_options = together(
 )
 
 compare_options = together(
-    _one_of("--compare", ComparisonMode, "How files are found to be equal"),
-    _one_of("--symlinks", SymlinkPolicy, "What happens to symbolic links"),
+    _one_of("--compare", ComparisonMode, "How files are found to be equal", default=ComparisonMode.HASH_THEN_MTIME),
+    _one_of("--symlinks", SymlinkPolicy, "What happens to symbolic links", default=SymlinkPolicy.SKIP),
     _option("--path-map", multiple=True, type=Pair(), metavar="FROM=TO", help="Name a source path TO (repeatable)."),
     _option("--hash-by-download/--no-hash-by-download", default=None, help="Read remote files to settle equality."),
 )
 
 decision_options = together(
-    _one_of("--mode", SyncMode, "Which way changes travel, and whether deletions do"),
-    _one_of("--conflict", ConflictPolicy, "Who wins where both sides changed"),
+    _one_of("--mode", SyncMode, "Which way changes travel, and whether deletions do", default=SyncMode.SOURCE_BACKUP),
+    _one_of("--conflict", ConflictPolicy, "Who wins where both sides changed", default=ConflictPolicy.NEWEST),
     _one_of("--initial", InitialSyncPreference, "Whose files count in a first two-way sync", one_run=True),
     _one_of("--only-if", OnlyIf, "When an existing file may be replaced"),
     _option("--metadata", type=click.Choice(["mode"]), help="Also keep permission bits in step."),
     _option("--force/--no-force", default=None, help="Transfer what is equal too."),
     _option("--renames/--no-renames", default=None, help="Follow renames instead of transferring again [yes]."),
-    _one_of("--retain", Retain, "Which old versions are kept"),
+    _one_of("--retain", Retain, "Which old versions are kept", default=Retain.UNSYNCED),
     _option("--trash", metavar="URL", help="Where old versions are kept [below each side]."),
 )
 
@@ -247,6 +255,7 @@ def subcommand(
         lines = "\n".join(f"  {example}" for example in examples)
         made = click.command(
             name,
+            cls=Command,
             help=f"\b\n{lines}\n\n{said}",
             short_help=said.partition("\n")[0],
             context_settings={"auto_envvar_prefix": ENVIRONMENT if environment else None},
@@ -296,6 +305,7 @@ def request(context: click.Context, places: Sequence[str]) -> Request:
     """Return what *places* and the options of *context* ask for: a source and a destination, or a recipe."""
     if len(places) not in (1, 2):
         raise click.UsageError(f"give a source and a destination, or a recipe; found {len(places)} places", context)
+    context.ensure_object(Output).named = (*places, *_state_named(context))
     defaults = _defaults()
     said = _recipe_arguments(context, places[0]) if len(places) == 1 else _pair(places)
     given = _given(context)
@@ -304,6 +314,13 @@ def request(context: click.Context, places: Sequence[str]) -> Request:
     if guards:
         arguments["guards"] = _built_guards(guards)
     return Request(arguments.pop("source"), arguments.pop("destination"), arguments)
+
+
+def _state_named(context: click.Context) -> Sequence[str]:
+    source = context.get_parameter_source("state")
+    # What the environment says, it will say to the next command too.
+    is_flag = source is not None and source.name == "COMMANDLINE"
+    return ("--state", context.params["state"]) if is_flag else ()
 
 
 def _pair(places: Sequence[str]) -> Dict[str, Any]:

@@ -4,11 +4,25 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import sys
 import threading
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optional, TextIO, Union
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Callable,
+    Dict,
+    Iterable,
+    Iterator,
+    List,
+    Mapping,
+    Optional,
+    Sequence,
+    TextIO,
+    Union,
+)
 
 import click
 
@@ -38,6 +52,8 @@ class Output:
         self.verbosity = 0
         self.no_color = False
         self.no_input = False
+        self.named: Sequence[str] = ()
+        """How the command line named the pair it is about, so that a message can name it in the same way."""
 
     # ------------------------------------------------------------------ speaking
 
@@ -68,7 +84,7 @@ class Output:
     def failure(self, error: BaseException) -> None:
         """Write an error of the library: its message, and how it came about where that is wanted."""
         self._trace(error)
-        self.error(str(error))
+        self.error(spelled(str(error), self.named))
 
     def defect(self, error: BaseException) -> None:
         """Write an error that nobody expected."""
@@ -103,16 +119,19 @@ class Output:
             return True
         return variables.get("TERM") != "dumb" and stream.isatty()
 
-    def plan(self, plan: Plan) -> None:
-        """Show a plan to people: in colour where standard output takes it."""
+    def plan(self, plan: Plan, *, blockers: bool = True) -> None:
+        """Show a plan to people: in colour where standard output takes it, and with what blocks it unless told not."""
+        from attrs import evolve
+
+        said = [evolve(each, message=spelled(each.message, self.named)) for each in plan.blockers if blockers]
         if not plan.operations or not self.colored(sys.stdout):
-            self.result(str(plan))
+            self.result(rendering("plan_text")(plan, said))
             return
         from rich.console import Console
 
         console = Console(force_terminal=True, highlight=False)
         with console.capture() as painted:
-            console.print(plan)
+            console.print(rendering("plan_rich")(plan, said))
         self.result(painted.get())
 
     def plan_view(self, plan: Plan, view: Optional[str], page: Optional[str], *, saved: Optional[str] = None) -> None:
@@ -149,14 +168,23 @@ class Output:
         self.result(str(report))
         self.after(report, saved)
 
-    def after(self, report: Report, saved: Optional[str]) -> None:
-        """Say where the report is, and how to do what is left."""
+    def after(self, report: Report, saved: Optional[str], *, replans: bool = True) -> None:
+        """Say where the report is, and how to do what is left; a command that *replans* is simply run again."""
         left = bool(report.undone)
         if saved is not None:
             retry = f"; to do what is left: syncengine apply --resume {quoted(saved)}" if left else ""
             self.say(f"report saved to {click.format_filename(saved)}{retry}")
+        elif left and replans:
+            self.say("to do what is left, run the same command again")
         elif left:
-            self.say("the report was not saved (--report FILE does that); the same command again plans what is left")
+            self.say(
+                "to do what is left, plan again; or save the report with --report FILE, then: "
+                "syncengine apply --resume FILE"
+            )
+        places = {"source": report.plan.source.url, "destination": report.plan.destination.url}
+        written = {outcome.operation.target.value for outcome in report.outcomes if outcome.status.value == "done"}
+        if any(places[side].startswith("memory://") for side in written):
+            self.say("memory:// lasts as long as its process: what was written there is gone when this command ends")
 
     # -------------------------------------------------------------------- asking
 
@@ -179,6 +207,18 @@ class Output:
         sys.stderr.write(question)
         sys.stderr.flush()
         return sys.stdin.readline().strip()
+
+
+def spelled(message: str, named: Sequence[str] = ()) -> str:
+    """Return a message of the library as somebody on the command line has to read it: options, not arguments.
+
+    >>> spelled("pass allow_emptied=True (--allow-emptied), or raise guards.max_delete.")
+    'pass --allow-emptied, or raise --max-delete.'
+    """
+    message = re.sub(r"\b\w+=\S+ \((--[a-z][a-z -]*)\)", r"\1", message)
+    message = re.sub(r"\bguards\.([a-z_]+)", lambda match: "--" + match[1].replace("_", "-"), message)
+    unlock = "syncengine state unlock"
+    return message.replace(f"`{unlock}`", f"`{' '.join([unlock, *map(quoted, named)])}`")
 
 
 def quoted(place: str) -> str:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Dict, Iterator
+from typing import TYPE_CHECKING, Iterator
 
 import click
 
 from .options import json_option, subcommand
 from .output import Output
+from .suggestions import Group
 
 if TYPE_CHECKING:
     from ..recipe import Recipe
 
 
-@click.group("recipe", short_help="Check and show recipes.")
+@click.group("recipe", cls=Group, short_help="Check and show recipes.")
 def command() -> None:
     """\b
       syncengine recipe validate mirror.toml
@@ -36,12 +37,16 @@ _file_argument = click.argument("name", metavar="RECIPE")
 @_file_argument
 @json_option
 def validate(output: Output, name: str, as_json: bool) -> None:
-    """Check a recipe; every problem is reported at once, with the nearest valid key or value."""
+    """Check a recipe; every problem is reported at once, with the nearest valid key or value.
+
+    Environment variables need not be set for this; what it asks for is listed.
+    """
     recipe = _loaded(name)
     if as_json:
-        output.document({"valid": True, "digest": recipe.digest})
+        output.document({"valid": True, "digest": recipe.digest, "unset": list(recipe.unset())})
     else:
         output.result(f"{click.format_filename(name)} is valid ({recipe.digest})")
+        output.lines(_variable_lines(recipe))
 
 
 @subcommand(
@@ -71,24 +76,30 @@ def schema(output: Output, as_json: bool) -> None:
 def show(output: Output, name: str, as_json: bool) -> None:
     """Show what a recipe says, as written, and which environment variables it asks for."""
     recipe = _loaded(name)
-    record = {"digest": recipe.digest, "environment": list(recipe.environment), "keys": recipe.said}
     if as_json:
-        output.document(record)
+        unset = list(recipe.unset())
+        environment = list(recipe.environment)
+        output.document({"digest": recipe.digest, "environment": environment, "unset": unset, "keys": recipe.said})
     else:
-        output.lines(_lines(record))
+        output.lines(_lines(recipe))
 
 
 def _loaded(name: str) -> Recipe:
     from ..recipe import find, load
 
-    return load(find(name))
+    return load(find(name), form_only=True)
 
 
-def _lines(record: Dict[str, Any]) -> Iterator[str]:
+def _lines(recipe: Recipe) -> Iterator[str]:
     import json
 
-    for name, value in record["keys"].items():
+    for name, value in recipe.said.items():
         yield f"{name} = {json.dumps(value, ensure_ascii=False)}"
-    for name in record["environment"]:
-        yield f"environment: {name}"
-    yield f"digest: {record['digest']}"
+    yield from _variable_lines(recipe)
+    yield f"digest: {recipe.digest}"
+
+
+def _variable_lines(recipe: Recipe) -> Iterator[str]:
+    unset = recipe.unset()
+    for name in recipe.environment:
+        yield f"environment: {name} is {'not set' if name in unset else 'set'}"

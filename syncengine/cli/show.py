@@ -8,9 +8,10 @@ import click
 
 from ..core.views import view as rendering
 from .options import subcommand, view_options
-from .output import Output
+from .output import Output, quoted
 
 if TYPE_CHECKING:
+    from ..core.plan import Plan
     from ..core.report import Report
 
 
@@ -29,6 +30,8 @@ def command(output: Output, file: str, view: Optional[str], html: Optional[str])
     if isinstance(found, Plan):
         # A newer version's fields are not in the value; the saved form is the file.
         output.plan_view(found, view, html, saved=_saved(file) if view == "json" else None)
+        if view is None:
+            output.lines(_approval_lines(found))
     else:
         _show_report(output, found, view, html, file)
 
@@ -44,6 +47,17 @@ def _show_report(output: Output, report: Report, view: Optional[str], page: Opti
         output.lines(report_lines(report))
     else:
         output.result(str(report))
+        if report.undone:
+            output.say(f"to do what is left: syncengine apply --resume {quoted(file)}")
+
+
+def _approval_lines(plan: Plan) -> Iterator[str]:
+    from ..core.paths import shown
+
+    for approval in plan.approvals:
+        note = f": {shown(approval.note)}" if approval.note else ""
+        void = "" if approval.digest == plan.digest else " (of another form of this plan)"
+        yield f"approved by {shown(approval.by)}{note}{void}"
 
 
 def report_lines(report: Report) -> Iterator[str]:

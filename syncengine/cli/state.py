@@ -6,11 +6,12 @@ import os
 from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, Optional, Protocol, Sequence, Tuple
 
 import click
-from attrs import define
+from attrs import define, evolve
 
-from ..errors import RecipeError, SyncInterrupted
+from ..errors import RecipeError, StateError, SyncInterrupted
 from .options import json_option, place_options, request, state_option, state_place, subcommand
 from .output import Output
+from .suggestions import Group
 
 if TYPE_CHECKING:
     from ..state.home import DirectoryHome
@@ -85,7 +86,7 @@ def stored_pair(place: str, name: str) -> StoredPair:
     return StoredPair(found[0], home, PairLock(home.cell, home.shown))
 
 
-@click.group("state", short_help="Look after what is remembered of each pair.")
+@click.group("state", cls=Group, short_help="Look after what is remembered of each pair.")
 def command() -> None:
     """\b
       syncengine state list
@@ -107,9 +108,10 @@ _yes_option = click.option("-y", "--yes", is_flag=True, allow_from_autoenv=False
 def listed(output: Output, state: Optional[str], as_json: bool) -> None:
     """List the pairs that something is remembered of."""
     from ..state.manager import SyncStateManager
+    from .history import last_run
 
     place = local_place(None if state is None else state_place(state))
-    pairs = list(SyncStateManager.pairs(place))
+    pairs = [evolve(pair, last_run=last_run(place, pair)) for pair in SyncStateManager.pairs(place)]
     if as_json:
         output.document([pair_record(pair) for pair in pairs])
     elif pairs:
@@ -133,7 +135,9 @@ def pair_record(pair: PairSummary) -> Dict[str, Any]:
 
 
 def _pair_lines(pair: PairSummary) -> Iterator[str]:
-    yield f"{pair.pair_id}  {' '.join(location for location in pair.locations if location)}"
+    from .history import places_words
+
+    yield f"{pair.pair_id}  {places_words(pair)}"
     if pair.problem is not None:
         yield f"  {pair.problem}"
         return
@@ -175,13 +179,14 @@ def _is_id(places: Sequence[str]) -> bool:
 
 def _by_id(state: Optional[str], name: str) -> PairSummary:
     from ..state.manager import SyncStateManager
+    from .history import last_run
 
     place = local_place(state)
     pair_id = stored_pair(place, name).pair_id
     found = [pair for pair in SyncStateManager.pairs(place) if pair.pair_id == pair_id]
     if not found:
         raise RecipeError(f"only past runs of {pair_id} are kept; its state was reset")
-    return found[0]
+    return evolve(found[0], last_run=last_run(place, found[0]))
 
 
 def _by_places(context: click.Context, output: Output, places: Sequence[str]) -> PairSummary:
@@ -276,7 +281,12 @@ def unlock(context: click.Context, /, output: Output, places: Tuple[str, ...], *
     """Remove the lock of a run that cannot be asked any more; refused where it is alive on this machine."""
 
     def perform(pair: Pair) -> None:
-        holder = pair.unlock()
+        try:
+            holder = pair.unlock()
+        except StateError as error:
+            if not isinstance(error.__cause__, FileNotFoundError):
+                raise
+            holder = None  # not even the folder of the lock exists: this pair was never synced
         output.say("there was no lock" if holder is None else f"the lock of {holder} was removed")
 
     _with_pair(context, output, places, perform)

@@ -96,7 +96,7 @@ def _synced(asked: Request, output: Output, manner: _Manner) -> int:
 
 def _show(plan: Plan, output: Output, manner: _Manner) -> None:
     if not manner.as_json:
-        output.plan(plan)
+        output.plan(plan, blockers=False)  # a blocked plan is refused next, and the refusal says why
     elif not manner.yes and plan.operations:
         # Whoever is asked must see what for; standard output belongs to the document.
         click.echo(str(plan), err=True, color=False)

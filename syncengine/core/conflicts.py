@@ -9,13 +9,18 @@ from attrs import evolve, field, frozen
 
 from .comparator import Change, Question
 from .drafts import Drafts
-from .entry import Entry, Kind, Problem, Side
+from .entry import Entry, Kind, Problem, ProblemKind, Side
 from .modes import ConflictPolicy, Retain
-from .plan import Conflict, ConflictKind, Operation
-from .resolve import copy_name, decided, keeps_both, operations_for, winner_of
+from .paths import shown
+from .plan import Conflict, ConflictKind, Operation, Resolution
+from .reconcile import kept_by_only_if
+from .resolve import copy_name, decided, keeps_both, newer, operations_for, resolution_of, winner_of
 
 Digest = Callable[[Question], Optional[str]]
 Look = Callable[[Side, str], Optional[Entry]]
+
+Chooser = Callable[[Conflict], str]
+"""A function of the user's that decides one conflict: it returns the name of a resolution."""
 
 _ALGORITHM = "sha256"
 
@@ -27,6 +32,7 @@ class Conflicts:
     drafts: Drafts
     digest_of: Digest = field(default=lambda _: None)
     look: Look = field(default=lambda *_: None)
+    choose: Optional[Chooser] = None
 
     def decided(
         self, change: Change, kind: ConflictKind
@@ -37,10 +43,21 @@ class Conflicts:
         """
         times_count = all(traits.true_mtime for traits in self.drafts.traits.values())
         open_conflict = self.drafts.conflict(change, kind)
-        conflict = decided(open_conflict, self._policy(), times_count=times_count)
+        conflict = (
+            decided(open_conflict, self._policy(), times_count=times_count)
+            if self.choose is None
+            else self._chosen(open_conflict, self.choose, times_count=times_count)
+        )
         operations = self._operations(conflict, change)
-        problems = tuple(self._unholdable(operations, change))
+        problems = (*self._kept(conflict, operations), *self._unholdable(operations, change))
         return (open_conflict, (), problems) if problems else (conflict, self._sized(operations), ())
+
+    def _chosen(self, conflict: Conflict, choose: Chooser, *, times_count: bool) -> Conflict:
+        resolution = resolution_of(choose(conflict), "what the conflict function returns")
+        if resolution is Resolution.NEWER:
+            safe = times_count and self.drafts.settings.retain is not Retain.NONE
+            resolution = newer(conflict) if safe else Resolution.KEEP_BOTH
+        return evolve(conflict, resolution=resolution, decided_by=f"function:{choose.__name__}")
 
     def _operations(self, conflict: Conflict, change: Change) -> Tuple[Operation, ...]:
         retain = self.drafts.settings.retain
@@ -59,6 +76,16 @@ class Conflicts:
             if arriving is not None:
                 problem = self.drafts.unholdable(operation.path, arriving, operation.target)
                 yield from () if problem is None else (problem,)
+
+    def _kept(self, conflict: Conflict, operations: Iterable[Operation]) -> Iterator[Problem]:
+        """Yield a problem for a version that ``only_if`` keeps, whatever the policy would do with it."""
+        for operation in operations:
+            if operation.expect_target is None or operation.expect_origin is None:
+                continue
+            why = kept_by_only_if(self.drafts.settings.only_if, operation.expect_origin, operation.expect_target)
+            if why is not None:
+                message = f"{shown(conflict.path)} is in conflict and not replaced: {why}"
+                yield Problem(ProblemKind.UNSUPPORTED, conflict.path, message, "plan")
 
     def _place(self, conflict: Conflict, loser: Entry, identity: Optional[str]) -> Tuple[int, bool]:
         """Return the number of the copy's name, and whether the copy stands there already."""

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import re
 from enum import Enum
-from typing import TYPE_CHECKING, Dict, Iterable, Iterator, Optional, Tuple, Union
+from typing import TYPE_CHECKING, Any, Iterable, Iterator, Mapping, Optional, Tuple, Union
 
-from attrs import field, frozen
+from attrs import field, fields, frozen
 
 from ..errors import RecipeError
 from .entry import Side
 from .paths import shown
+from .units import flag, size
 
 if TYPE_CHECKING:
     from .plan import Operation
@@ -81,7 +82,37 @@ def _limit(value: Union[str, Limit, None]) -> Optional[Limit]:
 
 
 def _patterns(value: Union[str, Iterable[str]]) -> Tuple[str, ...]:
-    return (value,) if isinstance(value, str) else tuple(value)
+    if isinstance(value, str):
+        return (value,)
+    try:
+        return tuple(value)
+    except TypeError:
+        raise RecipeError(f"protect is a pattern or a list of patterns, not {value!r}") from None
+
+
+def _bytes(value: Union[int, str, None]) -> Optional[int]:
+    return None if value is None else size(value, "max_transfer_bytes")
+
+
+def _switch(value: bool) -> bool:  # noqa: FBT001 - the value of an attribute
+    return flag(value, "stop_if_emptied")
+
+
+def _marker(value: Optional[str]) -> Optional[str]:
+    if value is None or isinstance(value, str):
+        return value
+    raise RecipeError(f"require_marker is the path of a file, not {value!r}")
+
+
+def check_names(given: Iterable[str], known: Iterable[Any], what: str) -> None:
+    """Raise RecipeError for the first name that is none of the *known* attributes, with the nearest one."""
+    names = [str(attribute.alias) for attribute in known if attribute.init]
+    for name in given:
+        if name not in names:
+            from difflib import get_close_matches
+
+            near = get_close_matches(name, names, n=1)
+            raise RecipeError(f"unknown {what} {name!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
 
 
 @frozen
@@ -94,10 +125,15 @@ class Guards:
 
     max_delete: Optional[Limit] = field(default=DEFAULT_MAX_DELETE, converter=_limit)
     max_overwrite: Optional[Limit] = field(default=None, converter=_limit)
-    max_transfer_bytes: Optional[int] = None
+    max_transfer_bytes: Optional[int] = field(default=None, converter=_bytes)
     protect: Tuple[str, ...] = field(default=(), converter=_patterns)
-    stop_if_emptied: bool = True
-    require_marker: Optional[str] = None
+    stop_if_emptied: bool = field(default=True, converter=_switch)
+    require_marker: Optional[str] = field(default=None, converter=_marker)
+
+    def __new__(cls, *_: Any, **given: Any) -> Guards:
+        """Refuse an unknown name as every other wrong argument is refused."""
+        check_names(given, fields(cls), "guard")
+        return object.__new__(cls)
 
     @classmethod
     def off(cls) -> Guards:
@@ -130,7 +166,7 @@ class Blocker:
 
 
 def guard_blockers(
-    operations: Iterable[Operation], guards: Guards, live: Dict[Side, int], *, allow_mass_delete: bool = False
+    operations: Iterable[Operation], guards: Guards, live: Mapping[Side, int], *, allow_mass_delete: bool = False
 ) -> Iterator[Blocker]:
     """Yield every limit that *operations* exceed; *live* is what each side holds."""
     deleted, overwritten, transfer = [0, 0], [0, 0], 0
@@ -152,13 +188,19 @@ def guard_blockers(
                 "delete",
                 deletes[side],
                 guards.max_delete,
-                live[side],
+                live.get(side, 0),
                 side,
                 "allow_mass_delete",
             )
         if guards.max_overwrite is not None:
             yield from _exceeded(
-                BlockerKind.MAX_OVERWRITE, "overwrite", overwrites[side], guards.max_overwrite, live[side], side, None
+                BlockerKind.MAX_OVERWRITE,
+                "overwrite",
+                overwrites[side],
+                guards.max_overwrite,
+                live.get(side, 0),
+                side,
+                None,
             )
     if guards.max_transfer_bytes is not None and transfer > guards.max_transfer_bytes:
         yield Blocker(
@@ -199,25 +241,29 @@ def _protected(destroying: Iterable[Operation], patterns: Tuple[str, ...]) -> It
             )
 
 
-def emptied_blockers(side: Side, seen: Dict[Side, int], remembered: int, *, alone_decides: bool) -> Iterator[Blocker]:
+def emptied_blockers(
+    side: Side, seen: Mapping[Side, int], remembered: int, *, alone_decides: bool, below: str = ""
+) -> Iterator[Blocker]:
     """Yield a blocker where *side* shows nothing, and its emptiness would spread to the other side.
 
     *remembered* are the live files of the state; *alone_decides* says that this side counts without any state.
+    *below* is the scope prefix that the numbers are of, where they are not of the whole side.
     """
     if seen[side] or not seen[side.other]:
         return
+    place = f"the {side.value} below {shown(below)}" if below else f"the {side.value}"
     cure = "to accept for one run, pass allow_emptied=True (--allow-emptied)."
     if remembered >= 2:
         yield Blocker(
             BlockerKind.SIDE_EMPTIED,
-            f"the {side.value} is empty but held {remembered:,} files at the last sync, and {seen[side.other]:,} "
+            f"{place} is empty but held {remembered:,} files at the last sync, and {seen[side.other]:,} "
             f"files would be deleted at the {side.other.value}. Check that it is mounted; {cure}",
             side,
         )
     elif alone_decides:
         yield Blocker(
             BlockerKind.AUTHORITY_EMPTY,
-            f"the {side.value} is empty and {seen[side.other]:,} files would be deleted at the {side.other.value}. "
+            f"{place} is empty and {seen[side.other]:,} files would be deleted at the {side.other.value}. "
             f"Check that it is the right place; {cure}",
             side,
         )

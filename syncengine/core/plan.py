@@ -436,7 +436,10 @@ class Plan:
         return self.edited(operation for operation in self.operations if not chosen(operation))
 
     def resolve(self, match: Match, *, to: Union[str, Side, Resolution], by: str = "user") -> Plan:
-        """Return this plan with the matching conflicts decided: ``source``, ``destination``, ``newer`` or ``skip``."""
+        """Return this plan with the matching conflicts decided: ``source``, ``destination``, ``newer`` or ``skip``.
+
+        Raises RecipeError where all of them are a file that faces a directory, which no edit can decide.
+        """
         from .resolve import resolved  # a sibling that needs these classes
 
         decided: Plan = resolved(self, self._chosen(match, {}), to=to, by=by)
@@ -584,6 +587,8 @@ def _match_test(match: Match) -> Callable[[Any], bool]:
         return lambda item: matches(item.path)
     if callable(match):
         return match
+    if not isinstance(match, Iterable):
+        raise RecipeError(f"operations are chosen by a pattern, a function, a plan or their ids, not by {match!r}")
     names = {str(name) for name in match}
     return lambda item: getattr(item, "id", None) in names
 

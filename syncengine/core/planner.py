@@ -16,11 +16,11 @@ from .directories import Directories
 from .drafts import Drafts
 from .entry import Base, Entry, Kind, Problem, ProblemKind, Side
 from .merge import Views
-from .modes import OnlyIf
+from .modes import OnlyIf, Retain
 from .paths import parents, shown
 from .plan import Action, Agreement, AgreementKind, Conflict, ConflictKind, Operation, Settings
 from .reconcile import Decision, Effect, Policy, reconcile
-from .renames import Rename
+from .renames import Rename, is_same_content
 from .tally import Tally
 
 
@@ -132,7 +132,13 @@ class Planner:
     # ---------------------------------------------------------------- renames
 
     def follow(self, rename: Rename) -> bool:
-        """Plan that the other side follows a rename; False, with nothing planned, where it cannot hold the name."""
+        """Plan that the other side follows a rename; False, with nothing planned, where it cannot or should not.
+
+        It cannot where it does not hold such a name, and should not where nothing proves that it is a rename.
+        """
+        proved = self._is_proved(rename)
+        if not proved and not rename.edited:
+            return False
         backup = self.settings.mode.is_backup
         drafted = self.drafts.renamed(rename, Action.COPY if backup else Action.MOVE)
         if isinstance(drafted, Problem):
@@ -144,12 +150,18 @@ class Planner:
         if decision.effect.target is rename.side:
             followed = self.drafts.carried(rename.change, decision, group=drafted.group)
             assert isinstance(followed, Operation), "the renaming side holds that name already"
-            self.operations.append(followed)
+            # What an unproved new name holds may never have been on the other side.
+            retain = followed.retain or (not proved and self.settings.retain is not Retain.NONE)
+            self.operations.append(evolve(followed, retain=retain))
         if backup and rename.base.live:
             # Nothing may disappear in a backup, not even by a wrong guess: the old name stays.
             self._directories.hold(rename.old, drafted.target)
             self._agree(AgreementKind.DORMANT, rename.old, rename.base.kind, evolve(rename.base, live=False))
         return True
+
+    def _is_proved(self, rename: Rename) -> bool:
+        reads = {side for side, traits in self.drafts.traits.items() if traits.cheap_reads}
+        return is_same_content(rename, self.deciding.digest_of, reads)
 
     # ------------------------------------------------------------- agreements
 

@@ -16,7 +16,7 @@ from typing import Dict, Optional, Tuple
 from attrs import evolve, frozen
 
 from .comparator import Change, Equality, SideChange
-from .entry import Kind, Side
+from .entry import Kind, Side, Stamp
 from .modes import InitialSyncPreference, OnlyIf, Retain, SyncMode
 from .paths import is_within
 from .plan import ConflictKind
@@ -230,12 +230,19 @@ def _judged_by_only_if(decision: Decision, change: Change, policy: Policy) -> De
     standing, arriving = change.entry(target), change.entry(target.other)
     if standing is None or arriving is None:
         return decision
-    if policy.only_if is OnlyIf.NEWER:
-        newer = _newer(arriving.stamp.mtime_ns, standing.stamp.mtime_ns)
-        return decision if newer else evolve(decision, effect=Effect.NOTHING, refused="it is not newer")
-    if policy.only_if is OnlyIf.IMMUTABLE:
-        return evolve(decision, effect=Effect.NOTHING, refused="it is immutable, and the other side differs")
-    return evolve(decision, effect=Effect.NOTHING, refused="it exists already")
+    why = kept_by_only_if(policy.only_if, arriving.stamp, standing.stamp)
+    return decision if why is None else evolve(decision, effect=Effect.NOTHING, refused=why)
+
+
+def kept_by_only_if(only_if: OnlyIf, arriving: Stamp, standing: Stamp) -> Optional[str]:
+    """Return why *only_if* lets *standing* not be replaced by *arriving*; None where it may be."""
+    if only_if is OnlyIf.ALWAYS:
+        return None
+    if only_if is OnlyIf.NEWER:
+        return None if _newer(arriving.mtime_ns, standing.mtime_ns) else "it is not newer"
+    if only_if is OnlyIf.IMMUTABLE:
+        return "it is immutable, and the other side differs"
+    return "it exists already"
 
 
 def _newer(arriving: Optional[int], standing: Optional[int]) -> bool:

@@ -9,19 +9,21 @@ correct. The same rule as Unison's ``moves.ml``: equal content, never empty, exa
 from __future__ import annotations
 
 import re
-from typing import Callable, Dict, Hashable, Iterable, Iterator, List, Optional, Set, Tuple
+from typing import Callable, Container, Dict, Hashable, Iterable, Iterator, List, Optional, Set, Tuple
 
 from attrs import evolve, frozen
 
-from .comparator import Change, Comparison, Equality, Question, SideChange
+from .comparator import DEFAULT_ALGORITHM, Change, Comparison, Equality, Question, SideChange
 from .entry import Base, Entry, Kind, Side, Stamp
 from .paths import parents
 
-Evidence = Hashable
+Evidence = Tuple[Hashable, ...]
 DigestOf = Callable[[Question], Optional[str]]
 
 _CONTENT_ETAG = re.compile(r"[0-9a-f]{32}")
 """An MD5: multipart ETags end in the number of parts and depend on their size."""
+
+_STRONG = ("sha256", "sha512", "sha1", "md5")
 
 
 @frozen
@@ -34,6 +36,8 @@ class Rename:
     change: Change
     base: Base
     """What was agreed under the old name."""
+    proved: bool = False
+    """The new name is known to hold the agreed content; a file id alone may have been given to another file."""
 
     @property
     def edited(self) -> bool:
@@ -85,7 +89,38 @@ def unfinished(
         if digest is not None and digest == digest_of(Question(side.other, standing, "sha256")):
             found = _rename(old, new, side)
             both = Comparison(SideChange.MODIFIED, SideChange.MODIFIED, Equality.EQUAL)
-            yield evolve(found, change=evolve(found.change, comparison=both))
+            yield evolve(found, change=evolve(found.change, comparison=both), proved=True)
+
+
+def is_same_content(rename: Rename, digest_of: DigestOf, reads: Container[Side]) -> bool:
+    """Say whether the new name of a rename holds what was agreed on under the old one.
+
+    A storage gives the id of a deleted file to the next one it makes, and archives are unpacked with the times they
+    carry. So where nothing else proves the pair, its content is read, on those sides that *reads* names.
+    """
+    if rename.proved:
+        return True
+    side = rename.side
+    standing, arrived = rename.change.entry(side.other), rename.change.entry(side)
+    assert standing is not None
+    assert arrived is not None
+
+    def digest(at: Side, entry: Entry, algorithm: str) -> Optional[str]:
+        known = entry.stamp.digest(algorithm)
+        return digest_of(Question(at, entry, algorithm)) if known is None and at in reads else known
+
+    agreed = rename.base.digest
+    found = None if agreed is None else digest(side, arrived, agreed.partition(":")[0])
+    if found is not None or rename.edited:
+        return found is not None and found == agreed
+    algorithm = _algorithm(standing.stamp) or _algorithm(arrived.stamp) or DEFAULT_ALGORITHM
+    there = digest(side.other, standing, algorithm)
+    return there is not None and there == digest(side, arrived, algorithm)
+
+
+def _algorithm(stamp: Stamp) -> Optional[str]:
+    """Return an algorithm that a side has told and that a read can answer, too."""
+    return next((algorithm for algorithm in _STRONG if stamp.digest(algorithm) is not None), None)
 
 
 def _is_file(entry: Optional[Entry]) -> bool:
@@ -205,4 +240,14 @@ def _rename(old: Change, new: Change, side: Side) -> Rename:
     changes = (SideChange.SAME, followed) if side is Side.SOURCE else (followed, SideChange.SAME)
     moved = evolve(base, path=new.path)
     comparison = Comparison(*changes, equality=equality, weak=base.weak)
-    return Rename(old.path, new.path, side, Change(new.path, moved, at_source, at_destination, comparison), base)
+    change = Change(new.path, moved, at_source, at_destination, comparison)
+    return Rename(old.path, new.path, side, change, base, proved=_is_proved(base, arrived, side))
+
+
+def _is_proved(base: Base, arrived: Entry, side: Side) -> bool:
+    if base.digest is not None:
+        found = arrived.stamp.digest(base.digest.partition(":")[0])
+        if found is not None:
+            return found == base.digest
+    content = {mark for mark in _marks(arrived.stamp) if mark[0] != "file"}
+    return not content.isdisjoint(_proofs(base, side))

@@ -99,7 +99,7 @@ class Report:
             planned,
             counts=counts,
             transfer_bytes=sum(outcome.bytes for outcome in done),
-            retained=sum(outcome.retained_at is not None for outcome in done),
+            retained=sum(outcome.retained_at is not None for outcome in self.outcomes),
             to_record=self.recorded,
         )
 
@@ -120,7 +120,9 @@ class Report:
     def reasons(self) -> Mapping[str, int]:
         """Why operations were not done, each with its count."""
         return Counter(
-            outcome.problem.kind.value if outcome.problem is not None else outcome.status.value
+            outcome.status.value
+            if outcome.problem is None or outcome.status is Status.WITHHELD
+            else outcome.problem.kind.value
             for outcome in self.undone
         )
 

@@ -14,7 +14,7 @@ from attrs import evolve
 from ..errors import RecipeError
 from .entry import Kind, Side, Stamp
 from .modes import ConflictPolicy, Retain, choice
-from .paths import parent
+from .paths import parent, shown
 from .plan import Action, Conflict, ConflictKind, Operation, Plan, Reason, Resolution
 
 TOLERANCE_NS = 2_000_000_000
@@ -187,7 +187,7 @@ def _identity(stamp: Stamp) -> str:
 
 def resolved(plan: Plan, chosen: Callable[[Any], bool], *, to: Union[str, Side, Resolution], by: str) -> Plan:
     """Return *plan* with the chosen conflicts decided; operations that decided them before are replaced."""
-    resolution = _resolution(to)
+    resolution = resolution_of(to, "to")
     conflicts: List[Conflict] = []
     replaced: List[Conflict] = []
     added: List[Operation] = []
@@ -200,8 +200,18 @@ def resolved(plan: Plan, chosen: Callable[[Any], bool], *, to: Union[str, Side, 
         replaced.append(conflict)
         added += operations_for(decided_conflict, retain=plan.settings.retain)
     if not replaced:
+        _refuse_kind_clashes(plan, chosen)
         return plan
     return plan.edited([*_without(plan.operations, replaced), *added], conflicts=tuple(conflicts))
+
+
+def _refuse_kind_clashes(plan: Plan, chosen: Callable[[Any], bool]) -> None:
+    clashes = [conflict.path for conflict in plan.conflicts if chosen(conflict)]
+    if clashes:
+        raise RecipeError(
+            f"{shown(clashes[0])} is a file on one side and a directory on the other, which cannot be resolved by "
+            "editing a plan: rename or remove one of them, and plan again"
+        )
 
 
 def _without(operations: Iterable[Operation], conflicts: List[Conflict]) -> Iterable[Operation]:
@@ -215,11 +225,12 @@ def _without(operations: Iterable[Operation], conflicts: List[Conflict]) -> Iter
     )
 
 
-def _resolution(to: Union[str, Side, Resolution]) -> Resolution:
+def resolution_of(to: Union[str, Side, Resolution], name: str) -> Resolution:
+    """Return the resolution that *to* names; raises RecipeError, which speaks of *name*, where it names none."""
     if isinstance(to, Side):
         return Resolution(to.value)
     try:
-        return choice(Resolution, to, "to")
+        return choice(Resolution, to, name)
     except RecipeError:
         if str(to) == "newest":
             return Resolution.NEWER

@@ -2,7 +2,7 @@
 
 * What frees a path (what lies in a directory that a file replaces, a file that a directory replaces) goes with the
   first write that needs it, as one unit. Storages without directories have no operation for the directory itself.
-  A file that is moved out of such a directory leaves it before.
+  A file that is moved out of such a directory leaves it before, and is read before by whatever still has to.
 * A write that replaces a file which other operations still read waits for them, and is withheld if one of them failed:
   it would destroy the only copy.
 * Every other deletion comes after all writes to its side, files before the directories that held them, deepest first.
@@ -10,7 +10,7 @@
 
 from __future__ import annotations
 
-from typing import Dict, Iterable, Iterator, List, Sequence, Set, Tuple
+from typing import Container, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple
 
 from attrs import frozen
 
@@ -63,32 +63,39 @@ def schedule(operations: Sequence[Operation]) -> Schedule:
 
 def _units(operations: Sequence[Operation]) -> Tuple[Tuple[Unit, ...], List[Operation]]:
     freeing = _freeing(operations)
-    left = _left(operations)
+    leaving = _leaving(operations)
+    left_free = {operation.origin for operation in leaving}
     units: List[Unit] = []
     rest: List[Operation] = []
     for operation in operations:
         freed = freeing.get(_place(operation), ())
-        leaves = operation.action is Action.MOVE and any(above in left for above in _places_above_origin(operation))
-        if operation.action is not Action.DELETE and (freed or leaves or _changes_kind(operation)):
+        reads = operation.origin is not None and operation.origin in left_free
+        if operation.action is not Action.DELETE and (freed or reads or _changes_kind(operation)):
             units.append(Unit((*sorted(freed, key=_deletion_order), operation)))
         else:
             rest.append(operation)
     taken = {operation.id for unit in units for operation in unit.operations}
-    return tuple(sorted(units, key=_unit_order)), [operation for operation in rest if operation.id not in taken]
+    units.sort(key=lambda unit: _unit_order(unit.operations[-1], left_free))
+    return tuple(units), [operation for operation in rest if operation.id not in taken]
 
 
-def _unit_order(unit: Unit) -> int:
-    """Directories first, which others may move into, then moves, which may leave a directory, then files."""
-    last = unit.operations[-1]
-    return 0 if last.kind is Kind.DIRECTORY else 1 if last.action is Action.MOVE else 2
+def _unit_order(last: Operation, left_free: Container[Optional[Place]]) -> int:
+    """Directories first, which others may move into, then who reads what moves, moves, which leave one, then files."""
+    if last.kind is Kind.DIRECTORY:
+        return 0
+    if last.action is Action.MOVE:
+        return 2
+    return 1 if last.origin in left_free else 3
 
 
-def _left(operations: Iterable[Operation]) -> Set[Place]:
-    """Return the places of files that come where a directory stood from which something is moved away."""
-    above = {place for each in operations if each.action is Action.MOVE for place in _places_above_origin(each)}
+def _leaving(operations: Iterable[Operation]) -> List[Operation]:
+    """Return the moves that leave a directory where a file comes."""
+    moves = [operation for operation in operations if operation.action is Action.MOVE]
+    above = {place for move in moves for place in _places_above_origin(move)}
     if not above:
-        return above
-    return {_place(each) for each in operations if _place(each) in above and _needs_its_place(each)}
+        return []
+    left = {_place(each) for each in operations if _place(each) in above and _needs_its_place(each)}
+    return [move for move in moves if any(place in left for place in _places_above_origin(move))]
 
 
 def _changes_kind(operation: Operation) -> bool:

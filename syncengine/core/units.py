@@ -19,6 +19,7 @@ _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(?:([kmgtpe])(i?))?(b?)", re.IGNORECASE)
 _SECONDS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400, "w": 604800}
 _PART = r"(\d+(?:\.\d+)?)\s*(min|[smhdw])"
 _DURATION = re.compile(rf"(?:{_PART}\s*)+", re.IGNORECASE)
+_DECIMALS = re.compile(r"(\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d)\.(\d+)(|[zZ]|[+-]\d\d:\d\d)")
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
@@ -71,11 +72,48 @@ def _moment(value: Union[str, timedelta], now: Optional[datetime], name: str) ->
             raise RecipeError(f"{name}: {value!s} counts back from the present, which was not given")
         return now - ago
     try:
-        return datetime.fromisoformat(re.sub("[zZ]$", "+00:00", str(value).strip()))
+        return datetime.fromisoformat(_in_isoformat(str(value).strip()))
     except ValueError:
         raise RecipeError(
             f'{name} is a duration such as "7d" or "12h", or a time such as "2026-01-31T00:00:00Z", not {value!r}'
         ) from None
+
+
+def _in_isoformat(text: str) -> str:
+    """Return an RFC 3339 text as every Python reads it: with six decimals, and with the zone in numbers."""
+    match = _DECIMALS.fullmatch(text)
+    if match is not None:
+        text = f"{match.group(1)}.{match.group(2)[:6]:0<6}{match.group(3)}"
+    return re.sub("[zZ]$", "+00:00", text)
+
+
+def whole(value: object, name: str, *, least: int) -> int:
+    """Return a whole number that is at least *least*; raises RecipeError for anything else, ``True`` too."""
+    if isinstance(value, int) and not isinstance(value, bool) and value >= least:
+        return value
+    raise RecipeError(f"{name} is a whole number of at least {least}, not {value!r}")
+
+
+def rate(value: object, name: str) -> float:
+    """Return a number above 0; raises RecipeError for anything else."""
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value < float("inf"):
+        return value
+    raise RecipeError(f"{name} is a number above 0, not {value!r}; for no limit leave it out")
+
+
+def bandwidth_of(value: Optional[Size]) -> Optional[int]:
+    """Return bytes for each second, None for no limit; nothing could be transferred at 0."""
+    found = None if value is None else size(value, "bandwidth")
+    if found == 0:
+        raise RecipeError(f"bandwidth is at least one byte a second, not {value!r}; for no limit leave it out")
+    return found
+
+
+def flag(value: object, name: str) -> bool:
+    """Return True or False; raises RecipeError for what is neither, such as ``"no"``."""
+    if isinstance(value, bool):
+        return value
+    raise RecipeError(f"{name} is True or False, not {value!r}")
 
 
 def duration(value: Union[str, timedelta]) -> Optional[timedelta]:

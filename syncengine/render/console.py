@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from itertools import islice
-from typing import TYPE_CHECKING, List
+from typing import TYPE_CHECKING, List, Optional, Sequence
 
+from ..core.guards import Blocker
 from ..core.plan import Plan
 from .rows import Row, Section, blocker_row, header_lines, item_rows
 from .text import FIRST_LINES
@@ -24,15 +25,19 @@ _STYLES = {
 }
 
 
-def plan_rich(plan: Plan) -> RenderableType:
-    """Return a plan as something rich can print: the summary, what blocks it, and its first rows."""
+def plan_rich(plan: Plan, blockers: Optional[Sequence[Blocker]] = None) -> RenderableType:
+    """Return a plan as something rich can print: the summary, what blocks it, and its first rows.
+
+    *blockers* stand for the plan's own, in other words.
+    """
     from rich.console import Group
     from rich.text import Text
 
+    blocked = plan.blockers if blockers is None else blockers
     parts: List[RenderableType] = [
         Text(line, style="bold" if not number else "") for number, line in enumerate(header_lines(plan))
     ]
-    parts += [Text(blocker_row(blocker).name, style="bold red") for blocker in plan.blockers]
+    parts += [Text(blocker_row(blocker).name, style="bold red") for blocker in blocked]
     first = list(islice(item_rows(plan), FIRST_LINES))
     if first:
         parts.append(_table(first))

@@ -2,9 +2,10 @@
 
 Columns of a plan: ``id, action, target, path, path_bytes, moved_from, size, reason, destroys, chosen_by,
 source_size, source_mtime, target_size, target_mtime``. ``path`` and ``moved_from`` are escaped for showing,
-``path_bytes`` is the name itself; ``size`` is the bytes that travel; ``source_*`` describes what is read, ``target_*``
-the version that stands where the operation writes; times are UTC. A report adds ``status, problem, message, attempts,
-bytes, seconds, retained_at``.
+``path_bytes`` is the name itself; ``size`` is the bytes that travel, so it is 0 for a deletion; ``source_*`` describes
+what is read, ``target_*`` the version that stands where the operation writes: ``target_size`` is the size of what a
+deletion removes or an update replaces. Sizes are in bytes, times are UTC. A report adds ``status, problem, message,
+attempts, bytes, seconds, retained_at``.
 """
 
 from __future__ import annotations
@@ -61,7 +62,10 @@ def report_records(report: Report) -> List[Dict[str, Any]]:
 
 
 def to_pandas(subject: Union[Plan, Report]) -> Any:
-    """Return a pandas data frame of a plan's operations or a report's outcomes; times keep their nanoseconds."""
+    """Return a pandas data frame of a plan's operations or a report's outcomes; times keep their nanoseconds.
+
+    ``size`` is the bytes that travel (0 for a deletion), ``target_size`` those of the file that is deleted or replaced.
+    """
     pandas = _library("pandas")
     kinds = _kinds(subject)
     columns = {

@@ -26,7 +26,7 @@ from .rows import (
     operation_words,
     totals_words,
 )
-from .text import next_lines, summary_lines
+from .text import next_lines, reason_of, summary_lines
 from .units import count_text, counted, size_text
 
 ROWS_PER_GROUP = 20
@@ -128,7 +128,7 @@ def _operation_cells(operation: Operation) -> Sequence[str]:
 def _outcome_cells(outcome: Outcome) -> Sequence[str]:
     mark, name, size, _ = _cells(operation_row(outcome.operation))
     if outcome.problem is not None:
-        return mark, name, size, f"{outcome.problem.kind.value}: {shown(outcome.problem.message)}"
+        return mark, name, size, f"{reason_of(outcome)}: {shown(outcome.problem.message)}"
     if outcome.retained_at is not None:
         return mark, name, size, f"{outcome.status.value}, old version at {shown(outcome.retained_at)}"
     return mark, name, size, f"{outcome.status.value}: {operation_words(outcome.operation)}"

@@ -36,6 +36,7 @@ Clock = Callable[[], float]
 SECONDS_BETWEEN_LINES = 10.0
 _SECONDS_BETWEEN_DRAWINGS = 0.1
 _SECONDS_BETWEEN_BYTES = 1.0
+_NEVER_BEGUN = (Status.CANCELLED, Status.NOT_STARTED)
 
 
 def automatic(
@@ -126,11 +127,17 @@ class _Drawing(ABC):
         with self._lock:
             self._progress.take(event)
             ends = isinstance(event, (PlanMade, ApplyFinished))
-            if ends or isinstance(event, ApplyStarted) or self._clock() - self._drawn >= self._every:
+            if ends or isinstance(event, ApplyStarted) or self._is_due(event):
                 self._drawn = self._clock()
                 self._draw(self._progress)
             if ends:
                 self._end()
+
+    def _is_due(self, event: Event) -> bool:
+        # After an interrupt everything that is left ends as cancelled, maybe a million times; the end says how many.
+        if isinstance(event, OperationFinished) and event.outcome.status in _NEVER_BEGUN:
+            return False
+        return self._clock() - self._drawn >= self._every
 
     @abstractmethod
     def _draw(self, progress: Progress) -> None:

@@ -15,7 +15,7 @@ from ..core.entry import Kind, Side, Stamp
 from ..core.guards import Blocker
 from ..core.modes import SyncMode
 from ..core.paths import TRASH_FOLDER, shown
-from ..core.plan import Action, Conflict, ConflictKind, Operation, Plan, Reason, Resolution, in_order
+from ..core.plan import Action, Conflict, ConflictKind, Endpoint, Operation, Plan, Reason, Resolution, in_order
 from ..core.totals import Totals
 from .units import count_text, counted, size_text
 
@@ -158,7 +158,7 @@ def operation_words(operation: Operation) -> str:
         words = "copied" if operation.reason is not Reason.CONFLICT else f"copied: {words}"
     if section_of(operation) is Section.OVERWRITES and operation.action in _MOVING:
         words += ", replaces another file"
-    return f"{words}, kept" if operation.retain else words
+    return f"{words}; old version goes to the trash" if operation.retain else words
 
 
 def reason_words(operation: Operation) -> str:
@@ -296,11 +296,16 @@ def header_lines(plan: Plan) -> Iterator[str]:
     yield f"{count_text(totals.unchanged)} unchanged, {count_text(totals.excluded)} excluded"
     if totals.to_record:
         yield f"{counted(totals.to_record, 'row')} to record in the state"
-    if any(totals.requests.values()):
+    if any(totals.requests.values()) and any(map(_costs_requests, (plan.source, plan.destination))):
         first, *rest = [(side, number) for side, number in totals.requests.items() if number]
         asked = f"{counted(first[1], 'request')} at the {first[0].value}"
         yield " and ".join([f"about {asked}", *(f"{count_text(number)} at the {side.value}" for side, number in rest)])
     yield from problem_lines(plan)
+
+
+def _costs_requests(endpoint: Endpoint) -> bool:
+    innermost = endpoint.url.rpartition("::")[2]
+    return "://" in innermost and not innermost.startswith(("file://", "local://", "memory://"))
 
 
 def _trash_words(plan: Plan) -> str:

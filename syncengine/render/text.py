@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from datetime import datetime
 from itertools import islice
-from typing import Dict, Iterator, List, Optional
+from typing import Dict, Iterator, List, Optional, Sequence
 
 from ..core.entry import Problem, Side, Stamp
+from ..core.guards import Blocker
 from ..core.paths import is_within, shown
 from ..core.plan import Agreement, AgreementKind, Conflict, Operation, Plan
 from ..core.report import Outcome, Report, Status
@@ -50,13 +52,13 @@ def item_line(row: Row, width: int = NAME_WIDTH) -> str:
     return f"{place}   {row.detail}"
 
 
-def plan_text(plan: Plan) -> str:
-    """Return the summary of a plan and its first lines."""
-    blockers = [blocker_row(blocker) for blocker in plan.blockers]
+def plan_text(plan: Plan, blockers: Optional[Sequence[Blocker]] = None) -> str:
+    """Return the summary of a plan and its first lines; *blockers* stand for the plan's own, in other words."""
+    blocked = [blocker_row(blocker) for blocker in (plan.blockers if blockers is None else blockers)]
     items = list(islice(item_rows(plan), FIRST_LINES))
     width = min(max([NAME_WIDTH, *(len(row.name) for row in items)]), WIDEST_NAME)
-    lines = [*header_lines(plan), *[""] * bool(blockers or items)]
-    lines += [item_line(row, width) for row in (*blockers, *items)]
+    lines = [*header_lines(plan), *[""] * bool(blocked or items)]
+    lines += [item_line(row, width) for row in (*blocked, *items)]
     left = len(plan.conflicts) + len(plan.operations) - len(items)
     if left:
         lines.append(f"… and {count_text(left)} more")
@@ -72,12 +74,18 @@ def totals_text(totals: Totals) -> str:
 
 
 def report_text(report: Report) -> str:
-    """Return what a run did, why it did not do the rest, where old versions are, and what to do next."""
-    return "\n".join([*summary_lines(report), *next_lines(report)])
+    """Return what a run did, where old versions are, what it did not do and why, and what needs a decision."""
+    return "\n".join([*summary_lines(report), *_failure_lines(report), *next_lines(report)])
 
 
 def summary_lines(report: Report) -> Iterator[str]:
-    """Yield what a run did: counts by status, bytes, seconds, reasons, what was kept and recorded."""
+    """Yield what a run did: counts by status, bytes, seconds, what was kept and recorded; notes are last.
+
+    Where an applied plan was applied again, the note that says so is first: the counts are those of the first time.
+    """
+    repeated = [note for note in report.notes if note.startswith(_REPEATED)]
+    yield from map(shown, repeated)
+    then = "that run: " if repeated else ""
     counts = ", ".join(
         f"{count_text(len(report.by_status[status]))} {status.value.replace('_', ' ')}"
         for status in Status
@@ -86,13 +94,14 @@ def summary_lines(report: Report) -> Iterator[str]:
     travelled = size_text(sum(outcome.bytes for outcome in report.outcomes))
     seconds = elapsed(report)
     took = f" in {seconds_text(seconds)}" if seconds is not None else ""
-    yield f"{counts or 'nothing to do'} · {travelled} transferred{took}"
-    if report.reasons:
-        yield f"not done: {reasons_words(report)}"
+    yield f"{then}{counts or 'nothing to do'} · {travelled} transferred{took}"
     yield from _kept_lines(report)
     if report.recorded:
         yield f"{counted(report.recorded, 'row')} recorded in the state"
-    yield from map(shown, report.notes)
+    yield from (shown(note) for note in report.notes if note not in repeated)
+
+
+_REPEATED = "this plan was applied before"
 
 
 def _kept_lines(report: Report) -> Iterator[str]:
@@ -108,7 +117,7 @@ def _kept_lines(report: Report) -> Iterator[str]:
 
 
 def next_lines(report: Report) -> Iterator[str]:
-    """Yield what to do after a run that left something undone."""
+    """Yield how much a run left undone and why, what could not be seen, and what needs a decision."""
     if report.undone or report.interrupted:
         yield _headline(report)
     if not report.plan.complete:
@@ -120,39 +129,51 @@ def next_lines(report: Report) -> Iterator[str]:
 
 
 def report_failures(report: Report) -> str:
-    """Return what was not done, with the first reasons and the command that retries."""
-    lines = [_headline(report)]
-    told = [outcome for outcome in report.undone if outcome.problem is not None]
-    lines += [f"  {_failure_line(outcome)}" for outcome in told[:_FAILURES_SHOWN]]
-    if len(told) > _FAILURES_SHOWN:
-        lines.append(f"  … and {count_text(len(told) - _FAILURES_SHOWN)} more")
-    return "\n".join(lines)
+    """Return what was not done, with the first reasons and the call that retries."""
+    verb = "Resume" if report.interrupted else "Retry"
+    return "\n".join([f"{_headline(report)}. {verb}: apply(report.remaining())", *_failure_lines(report)])
 
 
 _FAILURES_SHOWN = 5
+_GRAVEST_FIRST = (Status.FAILED, Status.STALE, Status.WITHHELD, Status.CANCELLED, Status.NOT_STARTED)
+
+
+def _failure_lines(report: Report) -> Iterator[str]:
+    """Yield the first operations that were not done, each with its reason, and how many more there are."""
+    by_status = report.by_status
+    undone = [outcome for status in _GRAVEST_FIRST for outcome in by_status.get(status, ())]
+    told = [outcome for outcome in undone if outcome.problem is not None]
+    yield from (f"  {_failure_line(outcome)}" for outcome in told[:_FAILURES_SHOWN])
+    if len(told) > _FAILURES_SHOWN:
+        yield f"  … and {count_text(len(told) - _FAILURES_SHOWN)} more"
 
 
 def _failure_line(outcome: Outcome) -> str:
-    problem = outcome.problem
-    name = shown(outcome.operation.path)
-    return name if problem is None else f"{name}: {problem.kind.value}, {shown(problem.message)}"
+    message = "" if outcome.problem is None else f", {shown(outcome.problem.message)}"
+    return f"{shown(outcome.operation.path)}: {reason_of(outcome)}{message}"
 
 
 def _headline(report: Report) -> str:
-    retry = "syncengine apply --resume report.json"
+    why = f" ({reasons_words(report)})" if report.undone else ""
     if report.interrupted:
         left = f"{count_text(len(report.undone))} of {counted(len(report.outcomes), 'operation')} not done"
-        return f"Interrupted, {left}. Resume: {retry}"
+        return f"Interrupted, {left}{why}"
     failed = len(report.by_status.get(Status.FAILED, ()))
-    if failed == len(report.undone):
-        return f"{counted(failed, 'operation')} failed ({reasons_words(report)}). Retry: {retry}"
-    return f"{counted(len(report.undone), 'operation')} not done ({reasons_words(report)}). Retry: {retry}"
+    verb = "failed" if failed == len(report.undone) else "not done"
+    return f"{counted(len(report.undone), 'operation')} {verb}{why}"
+
+
+def reason_of(outcome: Outcome) -> str:
+    """Return why an operation was not done, in a word; one that was withheld did not fail by itself."""
+    if outcome.problem is None or outcome.status is Status.WITHHELD:
+        return outcome.status.value.replace("_", " ")
+    return outcome.problem.kind.value.replace("_", " ")
 
 
 def reasons_words(report: Report) -> str:
     """Return why operations were not done, each reason with its count, the commonest first."""
-    ordered = sorted(report.reasons.items(), key=lambda item: (-item[1], item[0]))
-    return ", ".join(f"{count_text(number)} {reason.replace('_', ' ')}" for reason, number in ordered)
+    ordered = sorted(Counter(map(reason_of, report.undone)).items(), key=lambda item: (-item[1], item[0]))
+    return ", ".join(f"{count_text(number)} {reason}" for reason, number in ordered)
 
 
 def elapsed(report: Report) -> Optional[float]:

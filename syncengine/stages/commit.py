@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from datetime import datetime
-from typing import Callable, Dict, Iterable, Mapping, Optional, Set, Tuple
+from typing import Callable, Dict, Iterable, List, Mapping, Optional, Set, Tuple
 
 from attrs import define, evolve, field, frozen
 
@@ -19,10 +19,12 @@ from ..core.entry import Base, Kind, Side, Stamp
 from ..core.paths import is_within, parents
 from ..core.plan import Action, Agreement, AgreementKind, Operation, Plan, Reason
 from ..core.report import Outcome, Report, Status
+from ..errors import StorageError
 from ..state.journal import JournalWriter, Started
 from ..state.manager import Intent, Run, SyncStateManager
-from ..storage.protocol import StorageClientProtocol, SupportsFlush
+from ..storage.protocol import StorageClientProtocol, SupportsFlush, exactly
 from .job import Job
+from .retention import border
 
 GROUP = 2_000
 """Outcomes in one group commit: a flush of the disk for each."""
@@ -48,7 +50,7 @@ class Recorder:
     _rows: Dict[str, Base] = field(factory=dict, init=False)
     _forgotten: Set[str] = field(factory=set, init=False)
     _directories: Set[str] = field(factory=set, init=False)
-    _halves: Dict[str, Dict[Side, Stamp]] = field(factory=dict, init=False)
+    _halves: Dict[str, Dict[Side, Outcome]] = field(factory=dict, init=False)
     _pending: int = field(default=0, init=False)
     _last: float = field(default=0.0, init=False)
     _changed_kind: Set[str] = field(factory=set, init=False)
@@ -84,7 +86,11 @@ class Recorder:
         return set(self.state.newer_rows(self.plan.base.generation, self.plan.root_digest, paths))
 
     def _agree(self, agreements: Iterable[Agreement]) -> None:
+        late = self.state.generation != self.plan.base.generation
+        durable = False
         for agreement in agreements:
+            if late and not self._still_holds(agreement):
+                continue  # without its row the path is compared anew
             position = agreement.path + "/" if agreement.entry_kind is Kind.DIRECTORY else agreement.path
             if agreement.row is not None:
                 self._rows[position] = agreement.row
@@ -92,7 +98,30 @@ class Recorder:
                 self._forgotten.add(position)
             self._pending += 1
             if self._pending >= GROUP:
-                self._write(flush=False)
+                self._write(flush=not durable)
+                durable = True
+
+    def _still_holds(self, agreement: Agreement) -> bool:
+        """Say whether a fresh look finds both sides as an agreement of an older state describes them.
+
+        A row that another run has dropped since leaves no trace, so an old agreement proves nothing by itself.
+        """
+        if agreement.kind is AgreementKind.DORMANT:
+            return True  # absence proves nothing there, so nothing is ever deleted because of it
+        return all(self._stands(side, agreement) for side in Side)
+
+    def _stands(self, side: Side, agreement: Agreement) -> bool:
+        client, row = self.clients[side], agreement.row
+        try:
+            with border(agreement.path):
+                found = client.stat(agreement.path)
+        except StorageError:
+            return False
+        if row is None or found is None:
+            return row is None and found is None
+        granularity = client.capabilities.mtime_granularity_ns
+        same = exactly(row.stamp(side)).failure(found, granularity_ns=granularity) is None
+        return same and found.kind is row.kind
 
     def barrier(self) -> None:
         """Make everything so far durable; called before anything is deleted."""
@@ -144,6 +173,8 @@ class Recorder:
             self._note_touch(outcome)
         elif operation.moved_from is not None:
             self._note_rename(outcome, operation.moved_from)
+        elif _follows_rename(operation):
+            self._note_half(outcome)
         elif operation.origin is not None and _carries_its_key(operation):
             self._note_copy(outcome)
         elif operation.action is Action.CREATE and operation.origin is not None:
@@ -154,32 +185,51 @@ class Recorder:
     def _note_rename(self, outcome: Outcome, old: str) -> None:
         """Remember a followed rename under its new name; a move takes the old name from both sides."""
         operation, path = outcome.operation, outcome.operation.path
+        before = self._rows.get(old) or self.state.row(old)
         if operation.action is Action.MOVE:
             self._forgotten.add(old)
             self._rows.pop(old, None)
-        counterpart = operation.counterpart
-        if counterpart is None:  # the edit that followed the rename was written just before, under the new name
-            written = self._rows.get(path) or self.state.row(path)
-            counterpart = written.stamp(operation.target.other) if written is not None else None
         if outcome.after is None:
             return
-        if counterpart is None:
+        if operation.counterpart is None:
             self._note_half(outcome)
             return
-        stamps = {operation.target: outcome.after, operation.target.other: counterpart}
-        source, destination = stamps[Side.SOURCE], stamps[Side.DESTINATION]
-        self._remember(Base(path, operation.kind, source, destination, racy=self._racy(operation.kind, stamps)))
+        stamps = {operation.target: outcome.after, operation.target.other: operation.counterpart}
+        self._remember(
+            Base(
+                path,
+                operation.kind,
+                stamps[Side.SOURCE],
+                stamps[Side.DESTINATION],
+                weak=before is not None and before.weak,
+                racy=self._racy(operation.kind, stamps),
+                digest=outcome.digest or _digest_before(before, operation),
+            )
+        )
         self._note_directories(operation, path)
 
     def _note_half(self, outcome: Outcome) -> None:
-        """Remember a conflict copy once it has been written on both sides."""
+        """Remember once both sides have it: a conflict copy, or a renamed file together with the edit that follows.
+
+        Until the second half is done the row would run ahead of what the other side holds under that name.
+        """
         operation = outcome.operation
-        stamps = self._halves.setdefault(operation.path, {})
-        stamps[operation.target] = outcome.after or Stamp()
-        if len(stamps) == len(Side):
-            source, destination = stamps[Side.SOURCE], stamps[Side.DESTINATION]
-            racy = self._racy(operation.kind, stamps)
-            self._remember(Base(operation.path, operation.kind, source, destination, racy=racy))
+        halves = self._halves.setdefault(operation.path, {})
+        halves[operation.target] = outcome
+        if len(halves) < len(Side):
+            return
+        stamps = {side: half.after or Stamp() for side, half in halves.items()}
+        self._remember(
+            Base(
+                operation.path,
+                operation.kind,
+                stamps[Side.SOURCE],
+                stamps[Side.DESTINATION],
+                racy=self._racy(operation.kind, stamps),
+                digest=next((half.digest for half in halves.values() if half.digest is not None), None),
+            )
+        )
+        self._note_directories(operation, operation.path)
 
     def _note_copy(self, outcome: Outcome) -> None:
         operation = outcome.operation
@@ -249,13 +299,45 @@ class Recorder:
         """Commit what is left, record the end of the run, and let the lock go."""
         self.flush()
         if not report.interrupted:
-            todo = self.state.bootstrap.todo
-            self.state.set_bootstrap(still_to_see(todo, self.plan.settings.scope, self.plan.problems))
-        self.state.remove_intents([intent.operation for intent in self.state.intents()])
+            self.state.set_bootstrap(self._still_to_see(report))
+        self.state.remove_intents(self._ended_intents(report))
         counts = {status.value: len(outcomes) for status, outcomes in report.by_status.items()}
         assert self._journal is not None
         self._journal.finish(finished_at, applied_in_full=report.ok)
         self.state.finish(finished_at, counts, interrupted=report.interrupted)
+
+    def _ended_intents(self, report: Report) -> List[str]:
+        """Return the intents that nothing can follow from: their moves were done, or their old names are forgotten."""
+        status = {outcome.operation.id: outcome.status for outcome in report.outcomes}
+        return [
+            intent.operation
+            for intent in self.state.intents()
+            if status.get(intent.operation) is Status.DONE
+            or (intent.operation not in status and self.state.row(intent.paths[0]) is None)
+        ]
+
+    def _still_to_see(self, report: Report) -> Tuple[str, ...]:
+        undone = {outcome.operation.compared_as for outcome in report.outcomes if outcome.status is not Status.DONE}
+        return still_to_see(
+            self.state.bootstrap.todo,
+            self.plan.settings.scope,
+            self.plan.problems,
+            undone=sorted(undone),
+            edited=self.plan.original_digest is not None,
+        )
+
+
+def _follows_rename(operation: Operation) -> bool:
+    """Say whether the operation brings an edit to the new name of a file that the other side has yet to rename."""
+    return operation.group == f"rename:{operation.path}"
+
+
+def _digest_before(before: Optional[Base], operation: Operation) -> Optional[str]:
+    """Return the digest that was agreed under the old name, where the very version it is of was moved."""
+    if before is None or operation.expect_origin is None:
+        return None
+    same = operation.expect_origin.same_version(before.stamp(operation.target))
+    return before.digest if same else None
 
 
 def _carries_its_key(operation: Operation) -> bool:

@@ -21,7 +21,7 @@ from ..events import Emitter, ScanProgressed
 from ..storage.digests import digest
 from ..storage.protocol import StorageClientProtocol
 from .job import Changed, Job
-from .scan import mapped
+from .scan import mapped, without_strays
 
 if TYPE_CHECKING:
     from concurrent.futures import Future, ThreadPoolExecutor
@@ -192,15 +192,16 @@ class Diff:
 
     def __call__(self, job: Job) -> Job:
         """Return *job* with its stream of changes."""
-        source = job.snapshots[Side.SOURCE]
+        source, destination = job.snapshots[Side.SOURCE], job.snapshots[Side.DESTINATION]
         if job.path_map:
-            source = Snapshot(source.location, mapped(iter(source), job.path_map, Side.SOURCE))
+            source = Snapshot(source.location, mapped(iter(source), job.path_map, job.scope))
+            destination = Snapshot(destination.location, without_strays(iter(destination), job.path_map))
         clients = job.clients
         both_flat = not any(client.capabilities.real_directories for client in clients.values())
         stream = changes(
             self._rows(job),
             source,
-            job.snapshots[Side.DESTINATION],
+            destination,
             comparator=self.comparator or self._comparator(job),
             joiner=Joiner(excludes=job.excludes, holds_both=both_flat),
             settle=settling(clients),
@@ -208,7 +209,7 @@ class Diff:
             emitter=job.emitter,
             look_at_all=job.settings.force or bool(job.settings.metadata),
         )
-        return job.with_(changes=stream, snapshots={**job.snapshots, Side.SOURCE: source})
+        return job.with_(changes=stream, snapshots={Side.SOURCE: source, Side.DESTINATION: destination})
 
     def _comparator(self, job: Job) -> FileComparator:
         return FileComparator(

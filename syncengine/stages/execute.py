@@ -15,8 +15,8 @@ from typing import Callable, Dict, Mapping, Optional, Sequence, Tuple
 
 from attrs import define, evolve, field, frozen
 
-from ..core.comparator import is_racy
-from ..core.entry import Kind, Problem, ProblemKind, Side, Stamp
+from ..core.comparator import common_digest, is_racy
+from ..core.entry import Entry, Kind, Problem, ProblemKind, Side, Stamp
 from ..core.guards import Blocker
 from ..core.paths import shown
 from ..core.plan import Action, Operation, Plan
@@ -24,6 +24,7 @@ from ..core.report import Outcome, Report, Status
 from ..errors import GuardError, PreconditionFailed, StorageError, Unsupported
 from ..events import ApplyFinished, ApplyStarted, BytesMoved, Emitter, OperationFinished
 from ..state.trash import run_id
+from ..storage.digests import digest
 from ..storage.protocol import (
     StorageClientProtocol,
     SupportsDirectories,
@@ -34,7 +35,7 @@ from ..storage.protocol import (
     exactly,
     expecting,
 )
-from ..storage.routes import Transferred, transfer, workers
+from ..storage.routes import DIGEST_OF_THE_UNCERTAIN, Transferred, transfer, workers
 from .commit import Recorder
 from .execution import Execution, interrupting
 from .job import Job, Limits
@@ -45,6 +46,8 @@ from .throttle import Rate
 _BACKOFF_SECONDS = 0.2
 _LONGEST_BACKOFF_SECONDS = 30.0
 _PROGRESS_BYTES = 1 << 20
+_PROVABLE = (Action.CREATE, Action.UPDATE, Action.COPY, Action.DELETE)
+"""Actions whose effect a look at the target can prove."""
 
 
 @frozen
@@ -55,7 +58,6 @@ class Written:
     origin: Optional[Stamp] = None
     bytes: int = 0
     digest: Optional[str] = None
-    retained_at: Optional[str] = None
 
 
 @define(eq=False)
@@ -85,22 +87,30 @@ class SyncOperations:
     def perform(self, operation: Operation) -> Outcome:
         """Perform one operation and return its outcome; never raises for a failing storage."""
         started = time.perf_counter()
-        attempts, problem, status, written = 0, None, Status.DONE, Written()
+        attempts, answers_lost = 0, False
+        problem: Optional[Problem] = None
+        written: Optional[Written] = None
         while True:
             attempts += 1
             try:
                 self._requests.take(1)
                 with border(operation.path):
                     written = self._do(operation)
-                problem, status = None, Status.DONE
+                status, problem = Status.DONE, None
             except PreconditionFailed as error:
                 status, problem = Status.STALE, _changed(operation, error)
             except StorageError as error:
                 status, problem = Status.FAILED, _failed(operation, error)
+                answers_lost = answers_lost or error.retryable
                 if error.retryable and attempts <= self.limits.retries and not self.cancel.is_set():
                     self._back_off(attempts)
                     continue
             break
+        retained_at = self.retention.settle(operation, done=written is not None)
+        if written is None and answers_lost:
+            written = self._arrived(operation)
+            status, problem = (status, problem) if written is None else (Status.DONE, None)
+        written = written or Written()
         return Outcome(
             operation,
             status,
@@ -112,7 +122,7 @@ class SyncOperations:
             after=written.after,
             origin=written.origin,
             digest=written.digest,
-            retained_at=written.retained_at,
+            retained_at=retained_at,
         )
 
     def _back_off(self, attempts: int) -> None:
@@ -131,7 +141,7 @@ class SyncOperations:
             return self._move(operation)
         if operation.kind is Kind.DIRECTORY:
             return self._make_directory(operation)
-        return self._replacing(operation, self._write)
+        return self._replacing(operation)
 
     def client(self, side: Side) -> StorageClientProtocol:
         """Return the client of *side*."""
@@ -139,17 +149,11 @@ class SyncOperations:
 
     # ------------------------------------------------------------------ writing
 
-    def _replacing(self, operation: Operation, write: Callable[[Operation], Written]) -> Written:
-        """Keep the standing version first where that is asked, then write; take the kept copy back on failure."""
-        if not (operation.retain and operation.destroys):
-            return write(operation)
-        kept = self.retention.keep(operation)
-        try:
-            return evolve(write(operation), retained_at=kept)
-        except (Exception, KeyboardInterrupt):
-            # The old version still stands at its path, so the copy in the trash would be reported by nobody.
-            self.retention.discard(operation, kept)
-            raise
+    def _replacing(self, operation: Operation) -> Written:
+        """Keep the standing version first where that is asked, then write."""
+        if operation.retain and operation.destroys:
+            self.retention.keep(operation)
+        return self._write(operation)
 
     def _write(self, operation: Operation) -> Written:
         assert operation.origin is not None
@@ -244,9 +248,54 @@ class SyncOperations:
             self._directories(operation.target, operation.path).remove_directory(operation.path)
             return Written()
         if operation.retain:
-            return Written(retained_at=self.retention.set_aside(operation))
-        self.client(operation.target).delete(operation.path, expect=expecting(operation.expect_target))
+            self.retention.set_aside(operation)
+        else:
+            self.client(operation.target).delete(operation.path, expect=expecting(operation.expect_target))
         return Written()
+
+    # ------------------------------------------------------------ lost answers
+
+    def _arrived(self, operation: Operation) -> Optional[Written]:
+        """Return what was written where an attempt that raised is proven to have done its work all the same."""
+        if operation.kind is Kind.DIRECTORY or operation.action not in _PROVABLE:
+            return None
+        try:
+            with border(operation.path):
+                found = self.client(operation.target).stat(operation.path)
+                if operation.action is Action.DELETE:
+                    return Written() if found is None else None
+                return self._recognised(operation, found)
+        except StorageError:
+            return None
+
+    def _recognised(self, operation: Operation, found: Optional[Entry]) -> Optional[Written]:
+        expected, before = operation.expect_origin, operation.expect_target
+        if operation.origin is None or expected is None or found is None or found.kind is not operation.kind:
+            return None
+        if before is not None and before.same_version(found.stamp) is not False:
+            return None
+        if found.kind is Kind.SYMLINK:
+            return Written(found.stamp, expected) if found.link == operation.link else None
+        if expected.size is None or found.stamp.size != expected.size:
+            return None
+        side, path = operation.origin
+        ends = ((self.client(side), path, expected), (self.client(operation.target), operation.path, found.stamp))
+        if all(client.capabilities.cheap_reads for client, _, _ in ends):
+            read, stands = (digest(client, at, DIGEST_OF_THE_UNCERTAIN, expect=stamp) for client, at, stamp in ends)
+            return Written(found.stamp, expected, expected.size, stands) if read == stands else None
+        proved = common_digest(expected, found.stamp)
+        proved = self._has_its_time(operation, found) if proved is None else proved
+        return Written(found.stamp, expected, expected.size) if proved else None
+
+    def _has_its_time(self, operation: Operation, found: Entry) -> bool:
+        """Say whether a file has the modification time of its origin, where that is handed on."""
+        assert operation.origin is not None
+        assert operation.expect_origin is not None
+        origin, target = self.client(operation.origin[0]).capabilities, self.client(operation.target).capabilities
+        sent, found_ns = operation.expect_origin.mtime_ns, found.stamp.mtime_ns
+        if not (origin.mtime_is_content_time and target.set_mtime) or sent is None or found_ns is None:
+            return False
+        return abs(sent - found_ns) < max(origin.mtime_granularity_ns, target.mtime_granularity_ns, 1)
 
 
 def _changed(operation: Operation, error: PreconditionFailed) -> Problem:

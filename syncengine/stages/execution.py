@@ -95,7 +95,8 @@ class Execution:
             return self.operations.perform(operation)
         except KeyboardInterrupt:
             self.interrupt()
-            return Outcome(operation, Status.CANCELLED)
+            kept = self.operations.retention.settle(operation, done=False)
+            return Outcome(operation, Status.CANCELLED, retained_at=kept)
 
     def interrupt(self) -> None:
         """Let the running operations finish and begin no other."""

@@ -14,6 +14,7 @@ from attrs import define, field, frozen
 
 from ..core.entry import Entry, Kind, Listed, Seen, Side, Snapshot
 from ..core.gitignore import rules_of_patterns
+from ..core.path_map import PathMap
 from ..core.paths import encoded, parents, refusal, shown
 from ..core.selection import Measures, Selection
 from ..core.units import Age, Size, moment_ns, size
@@ -22,7 +23,7 @@ from ..storage.protocol import Prune
 from .filter_rules import KnownRules, Read, RulesPrune, SideRules
 from .filter_sieve import Sieve
 from .job import Job
-from .scan import reader
+from .scan import reader, scope_of
 
 IGNORE_FILES = (".syncignore",)
 
@@ -112,6 +113,10 @@ class IgnoreFileManager:
         """Whether there is anything to check: an argument, or an ignore file that was met."""
         return self._known.active
 
+    def follow(self, path_map: PathMap) -> None:
+        """Let the rules of each side speak of the side's own names, which *path_map* brings together."""
+        self._known.path_map = path_map
+
     def prune(self, side: Side, read: Read) -> Prune:
         """Return what a client of *side* is told while it lists; ignore files are read through *read*."""
         self._known.sides[side].read = read
@@ -120,9 +125,10 @@ class IgnoreFileManager:
     def filtered(self, side: Side, stream: Iterable[Listed], *, prefix: str = "") -> Iterator[Seen]:
         """Yield the sorted *stream* of one side with what this side hides as Excluded.
 
-        Of a hidden directory only the directory is yielded. A directory that merely leads to what ``include`` or
-        ``files_from`` name is left out without a word. *prefix* is where the listing started: the ignore files above
-        it are read first. An ignore file that cannot be read makes its directory a Problem of extent SUBTREE.
+        Of a hidden directory only the directory is yielded, and what is in it only where a function maps its names. A
+        directory that merely leads to what ``include`` or ``files_from`` name is left out without a word. *prefix* is
+        where the listing started: the ignore files above it are read first. An ignore file that cannot be read makes
+        its directory a Problem of extent SUBTREE.
 
         Raises ScanError where that directory is the root.
         """
@@ -169,8 +175,9 @@ class Filter:
         manager = job.filter
         if manager is None:
             return job
+        manager.follow(job.path_map)
         for side in Side:
-            for prefix in job.scope:
+            for prefix in scope_of(job, side):
                 manager.load(side, prefix, reader(job.clients[side]))
         snapshots = {
             # The items themselves: the new snapshot collects the problems, and one loop less runs for every path.

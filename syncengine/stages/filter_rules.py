@@ -12,6 +12,7 @@ from attrs import define, field, frozen
 
 from ..core.entry import Extent, Problem, ProblemKind, Side
 from ..core.gitignore import Rule, Rules, rules_of_file, text_of
+from ..core.path_map import PathMap
 from ..core.paths import encoded, is_within, parent, parents, shown, upwards
 from ..core.selection import Measures, Selection
 from ..errors import AccessDenied, NotFound, StorageError, Throttled, Unavailable
@@ -33,6 +34,12 @@ class KnownRules:
     measures: Measures
     sides: Dict[Side, SideRules]
     active: bool
+    path_map: PathMap = field(factory=PathMap)
+    """Each side's rules speak of the side's own names, and this says which of them are one path."""
+
+    def lists_hidden(self, side: Side) -> bool:
+        """Say whether what is hidden is listed too: only a function knows where the source's names are mapped to."""
+        return side is Side.SOURCE and self.path_map.function is not None
 
     def load(self, rules: SideRules, directory: str, names: Collection[str]) -> None:
         """Read those ignore files of *directory* that are among *names*, into the rules of one side."""
@@ -41,13 +48,15 @@ class KnownRules:
 
     def excludes(self, path: str, *, directory: bool) -> Optional[str]:
         """Return why a path takes no part by what is known of both sides, or None."""
-        for side in self.sides:
-            hidden = self.hidden_directory(side, parent(path))
+        # Where only a function knows the source's own name, the key stands for it.
+        spelled = {Side.SOURCE: self.path_map.backward(path) or path, Side.DESTINATION: path}
+        for side, own in spelled.items():
+            hidden = self.hidden_directory(side, parent(own))
             if hidden is not None:
                 return hidden[1]
-        left_out = self.selection.leaves_out(path, directory=directory)
-        verdicts = (rules.excludes(path, directory=directory) for rules in self.sides.values())
-        return left_out or next((why for why in verdicts if why is not None), None)
+        whys = [self.selection.leaves_out(own, directory=directory) for own in dict.fromkeys(spelled.values())]
+        whys += [self.sides[side].excludes(own, directory=directory) for side, own in spelled.items()]
+        return next((why for why in whys if why is not None), None)
 
     def hidden_directory(self, side: Side, directory: str) -> _Hidden:
         """Return the outermost hidden directory at or above *directory* by one side's rules, and why."""
@@ -76,7 +85,7 @@ class KnownRules:
         hidden = self.hidden_directory(side, directory)
         other = self.sides[side.other]
         # A rule of the other side counts only once every ignore file that could win the directory back was met.
-        if hidden is None and other.files and other.has_reached(parent(directory)):
+        if hidden is None and other.files and not self.path_map and other.has_reached(parent(directory)):
             hidden = self.hidden_directory(side.other, directory)
         return None if hidden is None else hidden[1]
 
@@ -107,7 +116,9 @@ class RulesPrune:
         """Say whether *directory* need not be entered."""
         if any(is_within(directory, failed) for failed in self.rules.failures):
             return True
-        return self.known.active and self.known.hides(self.rules.side, directory) is not None
+        if not self.known.active or self.known.lists_hidden(self.rules.side):
+            return False
+        return self.known.hides(self.rules.side, directory) is not None
 
 
 @define(eq=False)

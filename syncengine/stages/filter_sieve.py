@@ -34,7 +34,7 @@ class Sieve:
     directory: Optional[str] = None
     """The directory of the last item that was judged, and what hides it."""
     covering: Union[Excluded, Problem, None] = None
-    announced: Optional[str] = None
+    announced: Union[Excluded, Problem, None] = None
 
     def run(self, stream: Iterable[Listed]) -> Iterator[Seen]:
         """Yield what becomes of each item of *stream*, in order."""
@@ -116,8 +116,8 @@ class Sieve:
         """Return what becomes of one item, or None where it is swallowed."""
         if isinstance(item, Problem) and item.extent is Extent.REST:
             return item
-        if self.announced is not None and is_within(item.path, self.announced):
-            return None
+        if self.announced is not None and is_within(item.path, self.announced.path):
+            return self._in_hidden(item, self.announced) if self.known.lists_hidden(self.rules.side) else None
         if isinstance(item, Problem) and item.extent is Extent.NOTHING:
             return item
         directory = parent(item.path)
@@ -143,8 +143,13 @@ class Sieve:
             self.rules.reported.add(seen.path)
             if not seen.path:
                 raise ScanError(seen.message, side=self.rules.side.value)
-        self.announced = seen.path
+        self.announced = seen
         return seen
+
+    def _in_hidden(self, item: Listed, hidden: Union[Excluded, Problem]) -> Optional[Seen]:
+        if isinstance(hidden, Problem) or isinstance(item, Problem):
+            return item if isinstance(item, Problem) else None
+        return Excluded(item.path, item.kind, hidden.rule)
 
     def _unreported(self, item: Optional[Listed]) -> Iterator[Problem]:
         """Yield the problems of directories of which nothing was delivered before *item* came."""

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Callable, Iterable, Iterator, Mapping, Optional, Sequence, Tuple
+from typing import Callable, Dict, Iterable, Iterator, Mapping, Optional, Sequence, Set, Tuple
 
 from attrs import evolve, field, frozen
 
-from ..core.bootstrap import in_force
+from ..core.bootstrap import in_force, without_effect
 from ..core.comparator import Change
-from ..core.conflicts import Conflicts, Look
+from ..core.conflicts import Chooser, Conflicts, Look
 from ..core.drafts import Drafts, SideTraits
-from ..core.entry import Entry, Kind, Problem, ProblemKind, Side, Snapshot
+from ..core.entry import Entry, Extent, Kind, Problem, ProblemKind, Side, Snapshot
 from ..core.guards import Blocker, BlockerKind, emptied_blockers
-from ..core.paths import encoded, shown
-from ..core.plan import Plan, StateRef
+from ..core.paths import encoded, is_within, parents, shown
+from ..core.plan import Operation, Plan, StateRef
 from ..core.planner import Planner
 from ..core.reconcile import Policy, leading_sides, prefers
 from ..core.renames import Rename, renames, unfinished
 from ..errors import StorageError
 from ..events import PlanMade
+from ..state.manager import SyncStateManager
 from ..storage.protocol import StorageClientProtocol, SupportsNames
 from .diff import settling
 from .job import Changed, Job
@@ -28,17 +29,22 @@ from .job import Changed, Job
 class MakePlan:
     """The fourth stage: reads the stream of changes and returns the plan."""
 
+    choose: Optional[Chooser] = None
+    """Decides conflicts in place of the settings."""
     name: str = field(default="plan", init=False)
 
     def __call__(self, job: Job) -> Job:
         """Return *job* with its plan."""
         first = job.state is None or not job.state.bootstrap.finished
-        job = self._with_preference(job)
+        asked, job = job.settings.initial, self._with_preference(job)
+        prefixes = ByPrefix.of(job.scope)
+        job = job.with_(changes=prefixes.counting(job.changes))
         planner = self._planner(job)
         for changed in self._without_renames(job, planner):
             planner.take(changed)
         planner.finish()
-        plan = self._plan(job, planner, first=first)
+        planner.problems += (*_stateless(job), *without_effect(asked, job.settings.initial), *prefixes.absent(job))
+        plan = self._plan(job, planner, first=first, prefixes=prefixes)
         job.emitter.emit(PlanMade(plan))
         return job.with_(plan=plan, leftovers=tuple(_leftovers(job.snapshots)))
 
@@ -96,11 +102,11 @@ class MakePlan:
                 job.state.bootstrap.todo if job.state is not None else ("",),
             ),
             stateful=job.state is not None,
-            deciding=Conflicts(drafts, settling(job.clients), looking(job.clients)),
+            deciding=Conflicts(drafts, settling(job.clients), looking(job.clients), self.choose),
             tally=job.tally,
         )
 
-    def _plan(self, job: Job, planner: Planner, *, first: bool) -> Plan:
+    def _plan(self, job: Job, planner: Planner, *, first: bool, prefixes: ByPrefix) -> Plan:
         tally = job.tally
         live = {side: tally.remembered or tally.seen[side] for side in Side}
         reference = StateRef()
@@ -119,17 +125,98 @@ class MakePlan:
             unchanged=tally.unchanged,
             excluded=tally.excluded,
             live=live,
-            findings=(*self._emptied(job, first=first), *_marker(job)),
+            findings=(*self._emptied(job, planner, first=first, prefixes=prefixes), *_marker(job)),
             recipe_digest=job.recipe_digest,
         )
 
-    def _emptied(self, job: Job, *, first: bool) -> Iterator[Blocker]:
+    def _emptied(self, job: Job, planner: Planner, *, first: bool, prefixes: ByPrefix) -> Iterator[Blocker]:
         settings, tally = job.settings, job.tally
         if settings.allow_emptied or not settings.guards.stop_if_emptied:
             return
         for side in leading_sides(settings.mode):
             alone_decides = not settings.mode.is_bidirectional or (first and prefers(settings.initial, side))
-            yield from emptied_blockers(side, tally.seen, tally.remembered, alone_decides=alone_decides)
+            whole = tuple(emptied_blockers(side, tally.seen, tally.remembered, alone_decides=alone_decides))
+            yield from whole or prefixes.emptied(side, job.state, planner.operations, alone_decides=alone_decides)
+
+
+@frozen(eq=False)
+class ByPrefix:
+    """What the stream of changes showed below each prefix of the scope, so that no prefix hides behind another.
+
+    A file that is a prefix itself is met, but cannot be emptied.
+    """
+
+    seen: Dict[str, Dict[Side, int]]
+    remembered: Dict[str, int]
+    """Live files of the state among what changed."""
+    met: Set[str] = field(factory=set)
+
+    @classmethod
+    def of(cls, scope: Sequence[str]) -> ByPrefix:
+        """Return empty counts for *scope*."""
+        return cls({prefix: dict.fromkeys(Side, 0) for prefix in scope}, dict.fromkeys(scope, 0))
+
+    def counting(self, changes: Iterable[Changed]) -> Iterable[Changed]:
+        """Return *changes*, counted while they are read."""
+        return self._counted(changes) if self.seen else changes
+
+    def _counted(self, changes: Iterable[Changed]) -> Iterator[Changed]:
+        for item in changes:
+            if item.path in self.seen:
+                self.met.add(item.path)
+            prefix = next((each for each in parents(item.path) if each in self.seen), None)
+            if prefix is not None:
+                self._count(item, prefix)
+            yield item
+
+    def _count(self, item: Changed, prefix: str) -> None:
+        self.met.add(prefix)
+        for side, entry in zip(Side, (item.source, item.destination)):
+            self.seen[prefix][side] += entry is not None and entry.kind is not Kind.DIRECTORY
+        base = item.base
+        self.remembered[prefix] += base is not None and base.live and base.kind is not Kind.DIRECTORY
+
+    def emptied(
+        self, side: Side, state: Optional[SyncStateManager], operations: Iterable[Operation], *, alone_decides: bool
+    ) -> Iterator[Blocker]:
+        """Yield a blocker for every prefix below which *side* shows nothing and files of the other would be deleted."""
+        for prefix, seen in self.seen.items():
+            if seen[side] or not seen[side.other]:
+                continue
+            remembered = 0 if state is None else state.count_live_files((prefix,))
+            unchanged = remembered > self.remembered[prefix]
+            if not unchanged and any(_deletes_below(prefix, side.other, operation) for operation in operations):
+                alone = alone_decides and not remembered
+                yield from emptied_blockers(side, seen, remembered, alone_decides=alone, below=prefix)
+
+    def absent(self, job: Job) -> Iterator[Problem]:
+        """Yield a problem for every prefix that neither side holds and the state does not know."""
+        for prefix in self.seen:
+            known = prefix in self.met or job.path_map or (job.state is not None and any(job.state.rows((prefix,))))
+            if not known and _nothing_at(job, prefix):
+                message = f"scope: nothing there: {shown(prefix)} is on neither side, and was not at the last sync"
+                yield Problem(ProblemKind.UNSUPPORTED, prefix, message, "plan", extent=Extent.NOTHING)
+
+
+def _deletes_below(prefix: str, side: Side, operation: Operation) -> bool:
+    return operation.removes_file and operation.target is side and is_within(operation.compared_as, prefix)
+
+
+def _nothing_at(job: Job, prefix: str) -> bool:
+    try:
+        return all(client.stat(prefix) is None for client in job.clients.values())
+    except StorageError:
+        return False  # the scan says so already
+
+
+def _stateless(job: Job) -> Iterator[Problem]:
+    """Yield what a two-way sync without a state cannot know."""
+    if job.state is None and job.settings.mode.is_bidirectional:
+        message = (
+            "no state is kept, so every run is a first sync: nothing is ever deleted or renamed, a deleted file comes "
+            "back, and every difference is a conflict"
+        )
+        yield Problem(ProblemKind.UNSUPPORTED, "", message, "plan", extent=Extent.NOTHING)
 
 
 def traits_of(client: StorageClientProtocol, *, same_place: bool = False) -> SideTraits:

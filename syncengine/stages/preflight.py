@@ -6,7 +6,6 @@ fewer requests. It saves a reviewer from a half-applied plan; the guarantee is t
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from posixpath import commonpath
 from typing import Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Set, Tuple
 
@@ -57,6 +56,8 @@ def _looked_at(client: StorageClientProtocol, places: List[str]) -> Seen:
     threads = max(1, min(client.capabilities.threads, 16))
     if threads == 1:
         return {path: client.stat(path) for path in places}
+    from concurrent.futures import ThreadPoolExecutor  # 4 ms, which a run with nothing to do need not pay
+
     with ThreadPoolExecutor(threads) as pool:
         return dict(zip(places, pool.map(client.stat, places)))
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import contextmanager, suppress
 from typing import Dict, Iterable, Iterator, Mapping, Optional, Tuple
 
-from attrs import frozen
+from attrs import evolve, field, frozen
 
+from ..core.comparator import is_racy
 from ..core.entry import Side
 from ..core.paths import parents
 from ..core.plan import Operation
@@ -32,9 +34,13 @@ class Retention:
     clients: Mapping[Side, StorageClientProtocol]
     run_id: str
     trash: Optional[StorageClientProtocol] = None
+    _kept: Dict[str, str] = field(factory=dict, init=False)
+    """Where the old versions of operations that have not ended yet are, or may be, kept."""
 
-    def keep(self, operation: Operation) -> str:
-        """Make the standing version also available in the trash, and return where."""
+    def keep(self, operation: Operation) -> None:
+        """Make the standing version also available in the trash."""
+        if operation.id in self._kept:
+            return  # an earlier attempt did, and its answer about the path was lost
         client, trash = self.clients[operation.target], self._trash_of(operation.target)
         path, expected, place = operation.path, operation.expect_target, self._free_place(operation)
         assert expected is not None
@@ -45,25 +51,56 @@ class Retention:
         else:
             mtime_ns = expected.mtime_ns
             transfer(client, path, trash, place, expect_origin=expected, expect_target=ABSENT, mtime_ns=mtime_ns)
-        return place
+        self._kept[operation.id] = place
 
-    def set_aside(self, operation: Operation) -> str:
-        """Move the standing version to the trash, and return where."""
+    def set_aside(self, operation: Operation) -> None:
+        """Move the standing version to the trash."""
         client, trash = self.clients[operation.target], self._trash_of(operation.target)
         expected = operation.expect_target
         assert expected is not None
         if trash is client and isinstance(client, SupportsMove):
-            place = self._free_place(operation)
-            client.move(operation.path, place, expect=ABSENT, expect_origin=expected)
+            if operation.id not in self._kept:
+                self._kept[operation.id] = self._free_place(operation)
+            client.move(operation.path, self._kept[operation.id], expect=ABSENT, expect_origin=expected)
+            return
+        self.keep(operation)
+        client.delete(operation.path, expect=exactly(expected))
+
+    def settle(self, operation: Operation, *, done: bool) -> Optional[str]:
+        """Return where the old version is kept, now that the operation has ended; None where it is not.
+
+        Without *done* nobody knows what an operation that raised has done to its path: only where the old version is
+        proven to stand there still does its copy go, since nobody would report it.
+        """
+        place = self._kept.pop(operation.id, None)
+        if place is None or done:
             return place
-        place = self.keep(operation)
+        if self._stands(operation):
+            self.discard(operation, place)
+            return None
+        return None if self._is_free(self._trash_of(operation.target), place) else place
+
+    def _stands(self, operation: Operation) -> bool:
+        """Say whether the expected version is proven to stand at its path; a size, or a time too young, is no proof."""
+        client, expected = self.clients[operation.target], operation.expect_target
         try:
-            client.delete(operation.path, expect=exactly(expected))
+            with border(operation.path):
+                found = client.stat(operation.path)
         except StorageError:
-            with suppress(StorageError):
-                trash.delete(place, expect=ANYTHING)
-            raise
-        return place
+            return False
+        if found is None or expected is None or not expected.same_version(found.stamp):
+            return False
+        young = is_racy(expected, time.time_ns(), client.capabilities.mtime_granularity_ns)
+        proof = evolve(expected, size=None, mtime_ns=None if young else expected.mtime_ns)
+        return bool(proof.same_version(found.stamp))
+
+    @staticmethod
+    def _is_free(trash: StorageClientProtocol, place: str) -> bool:
+        try:
+            with border(place):
+                return trash.stat(place) is None
+        except StorageError:
+            return False
 
     def put_back(self, operation: Operation, place: str) -> None:
         """Bring a version that was set aside back to its path, unless something else stands there by now."""

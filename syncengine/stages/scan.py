@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Callable, Iterator, List, Optional, Sequence, Tuple
+from itertools import groupby
+from typing import Callable, Iterator, List, Optional, Sequence, Tuple, Union
 
 from attrs import evolve, field, frozen
 
 from ..core.entry import Entry, Excluded, Extent, Kind, Listed, Problem, ProblemKind, Seen, Side, Snapshot
+from ..core.modes import SymlinkPolicy
 from ..core.path_map import PathMap
-from ..core.paths import encoded, is_within, refusal, shown
-from ..errors import AccessDenied, NotFound, ScanError, StorageError, Throttled, Unavailable, Unsupported
+from ..core.paths import encoded, is_within, parents, refusal, shown
+from ..errors import AccessDenied, NoSpace, NotFound, ScanError, StorageError, Throttled, Unavailable, Unsupported
 from ..storage.protocol import Prune, StorageClientProtocol
 from .job import Job
 
 _KINDS = (
     (AccessDenied, ProblemKind.DENIED),
     (NotFound, ProblemKind.MISSING),
+    (NoSpace, ProblemKind.NO_SPACE),
     (Throttled, ProblemKind.THROTTLED),
     (Unavailable, ProblemKind.TIMEOUT),
     (Unsupported, ProblemKind.UNSUPPORTED),
@@ -34,13 +37,15 @@ def problem_of(
 class DirectoryScanner:
     """Reads one location.
 
-    *scope* are prefixes: only they and what lies below them is looked at. A prefix that is a file is looked at alone.
+    *scope* are prefixes: only they and what lies below them is looked at. A prefix that is a file is looked at alone;
+    one that is a link is a problem unless *keeps_links*, as it is where a walk meets it.
     """
 
     client: StorageClientProtocol
     side: Optional[Side] = None
     scope: Sequence[str] = ()
     prune: Optional[Prune] = None
+    keeps_links: bool = True
 
     def __call__(self) -> Snapshot:
         """Return the snapshot, as a stream; raises ScanError where the root is missing or cannot be listed."""
@@ -59,15 +64,33 @@ class DirectoryScanner:
 
     def _below(self, prefix: str) -> Iterator[Listed]:
         if prefix:
-            entry = self._look(prefix)
+            entry = self._outside(prefix) or self._look(prefix)
             if entry is None:
                 return
+            if isinstance(entry, Entry) and entry.kind is Kind.SYMLINK and not self.keeps_links:
+                entry = self._skipped_link(prefix, prefix)
             if isinstance(entry, Problem) or entry.kind is not Kind.DIRECTORY:
                 yield entry
                 return
             if self.client.capabilities.real_directories:
                 yield entry
         yield from self._listed(prefix)
+
+    def _outside(self, prefix: str) -> Optional[Problem]:
+        """Return the problem that *prefix* is where a link above it may lead out of the root: a walk stops at links."""
+        if not self.client.capabilities.real_directories:
+            return None
+        for place in parents(prefix):
+            found = self._look(place)
+            if isinstance(found, Problem):
+                return evolve(found, path=prefix)
+            if found is not None and found.kind is Kind.SYMLINK:
+                return self._skipped_link(place, prefix)
+        return None
+
+    def _skipped_link(self, place: str, prefix: str) -> Problem:
+        message = f"{shown(place)} is a symbolic link, so {shown(prefix)} was skipped; see the option symlinks"
+        return Problem(ProblemKind.UNSUPPORTED, prefix, message, "scan", self.side)
 
     def _look(self, prefix: str) -> Optional[Listed]:
         try:
@@ -124,38 +147,131 @@ def normal_scope(scope: Sequence[str]) -> Tuple[str, ...]:
     return () if kept == [""] else tuple(kept)
 
 
-def mapped(stream: Iterator[Seen], path_map: PathMap, side: Side) -> Iterator[Seen]:
-    """Yield *stream* under the destination's names, sorted again; two paths that become one are a collision.
+def scope_of(job: Job, side: Side) -> Tuple[str, ...]:
+    """Return the prefixes of *side* below which all lies that the scope of *job*, which names keys, is about."""
+    if side is Side.DESTINATION or not job.path_map:
+        return job.scope
+    return normal_scope([origin for prefix in job.scope for origin in job.path_map.origins(prefix)])
 
+
+def mapped(stream: Iterator[Seen], path_map: PathMap, scope: Sequence[str] = ()) -> Iterator[Seen]:
+    """Yield the source's *stream* under the destination's names, sorted again; what two paths share is a collision.
+
+    What could not be seen is unknown wherever it may be mapped to. What is mapped out of *scope* is left out.
     Holds the whole stream in memory: a mapping can send any path anywhere.
     """
-    items = sorted(_renamed(stream, path_map, side), key=lambda item: encoded(item.position))
-    previous: Optional[Seen] = None
-    for item in items:
-        if previous is not None and item.position == previous.position and isinstance(item, Entry):
-            message = f"path_map gives {shown(item.path)} to two paths; neither is touched"
-            yield Problem(ProblemKind.COLLISION, item.path, message, "scan", side, extent=Extent.NOTHING)
-            continue
-        yield item
-        previous = item
+    items = [item for item in _renamed(stream, path_map) if _is_about(item, scope)]
+    yield from filter(_has_no_place, items)
+    placed = sorted((item for item in items if not _has_no_place(item)), key=lambda item: encoded(item.position))
+    for _, group in groupby(placed, key=lambda item: item.position):
+        yield from _at_one_place(list(group))
 
 
-def _renamed(stream: Iterator[Seen], path_map: PathMap, side: Side) -> Iterator[Seen]:
+def without_strays(stream: Iterator[Seen], path_map: PathMap) -> Iterator[Seen]:
+    """Yield the destination's *stream*; where names stand that no source path is mapped to, only a problem."""
+    stray: Optional[str] = None
     for item in stream:
-        if isinstance(item, Problem) or (isinstance(item, Excluded) and item.kind is Kind.DIRECTORY):
+        if isinstance(item, Problem):
             yield item
+            continue
+        if stray is not None and is_within(item.path, stray):
+            continue
+        found = _stray(item, path_map, Side.DESTINATION)
+        if found is None:
+            yield item
+            continue
+        stray = found
+        # The stream stands at the item by now: the place of a directory above it is the first that is not passed.
+        extent = Extent.PATH if item.position == found else Extent.SUBTREE
+        yield _not_one_to_one(found, found, Side.DESTINATION, extent)
+
+
+def _stray(item: Seen, path_map: PathMap, side: Side) -> Optional[str]:
+    if not isinstance(item, Entry):
+        return None
+    return path_map.stray(item.path, side, directory=item.kind is Kind.DIRECTORY)
+
+
+def _not_one_to_one(path: str, key: str, side: Side, extent: Extent = Extent.PATH) -> Problem:
+    why = f"it gives {shown(key)} to another path than"
+    if side is Side.DESTINATION:
+        why = "nothing of the source is mapped to"
+    message = (
+        f"path_map is not one-to-one: {why} the {side.value}'s own {shown(path)}, so nothing at {shown(key)} is "
+        "touched; rename one of them, or map it as well"
+    )
+    return Problem(ProblemKind.COLLISION, key, message, "scan", side, extent=extent)
+
+
+def _has_no_place(item: Seen) -> bool:
+    return isinstance(item, Problem) and item.extent is Extent.NOTHING
+
+
+def _is_about(item: Seen, scope: Sequence[str]) -> bool:
+    if not scope or _has_no_place(item):
+        return True
+    inside = any(is_within(item.path, prefix) for prefix in scope)
+    return inside or (not isinstance(item, Entry) and any(is_within(prefix, item.path) for prefix in scope))
+
+
+def _at_one_place(items: Sequence[Seen]) -> Sequence[Seen]:
+    problems = [item for item in items if isinstance(item, Problem)]
+    hidden = [item for item in items if isinstance(item, Excluded)]
+    if problems or hidden:
+        return problems or hidden[:1]
+    entries = [item for item in items if isinstance(item, Entry)]
+    if len(entries) == 1:
+        return entries
+    path, origins = entries[0].path, " and ".join(shown(entry.own_path) for entry in entries)
+    message = f"path_map gives {shown(path)} to two paths, {origins}; neither is touched"
+    return [Problem(ProblemKind.COLLISION, path, message, "scan", Side.SOURCE)]
+
+
+def _renamed(stream: Iterator[Seen], path_map: PathMap) -> Iterator[Seen]:
+    stray: Optional[str] = None
+    for item in stream:
+        if not isinstance(item, Entry):
+            yield from _renamed_region(item, path_map)
             continue
         if item.kind is Kind.DIRECTORY:
             continue  # under a mapping, directories are implied by their files
-        path = path_map.forward(item.path)
-        reason = refusal(path)
-        if reason is not None:
-            message = f"path_map sends {shown(item.path)} to a path that {reason}"
-            yield Problem(ProblemKind.BAD_NAME, item.path, message, "scan", side, extent=Extent.NOTHING)
-        elif isinstance(item, Entry) and path != item.path:
-            yield evolve(item, path=path, spelling=item.path)
-        else:
-            yield evolve(item, path=path)
+        found = _stray(item, path_map, Side.SOURCE)
+        if found is None:
+            yield _renamed_entry(item, path_map)
+        elif found != stray:
+            stray = found
+            yield _not_one_to_one(found, path_map.forward(found), Side.SOURCE)
+
+
+def _renamed_region(item: Union[Problem, Excluded], path_map: PathMap) -> Iterator[Seen]:
+    """Yield what could not be seen, or is hidden, at every place that something in it may be mapped to."""
+    if isinstance(item, Problem) and item.extent in (Extent.NOTHING, Extent.REST):
+        yield _nothing_known(item) if item.extent is Extent.REST else item
+        return
+    if isinstance(item, Excluded) and item.kind is not Kind.DIRECTORY:
+        yield evolve(item, path=path_map.forward(item.path))
+        return
+    images = path_map.images(item.path)
+    if images is not None:
+        yield from (evolve(item, path=image) for image in images)
+    elif isinstance(item, Problem):
+        yield _nothing_known(item)
+    # What is hidden below a directory is listed where a function maps it, name by name.
+
+
+def _nothing_known(problem: Problem) -> Problem:
+    """Return *problem* for all keys: what was not seen may be mapped to any of them."""
+    message = f"{problem.message}; path_map may send what was not seen from {shown(problem.path)} on to any path"
+    return evolve(problem, path="", extent=Extent.REST, message=message)
+
+
+def _renamed_entry(item: Entry, path_map: PathMap) -> Seen:
+    path = path_map.forward(item.path)
+    reason = refusal(path)
+    if reason is not None:
+        message = f"path_map sends {shown(item.path)} to a path that {reason}"
+        return Problem(ProblemKind.BAD_NAME, item.path, message, "scan", Side.SOURCE, extent=Extent.NOTHING)
+    return item if path == item.path else evolve(item, path=path, spelling=item.path)
 
 
 @frozen
@@ -168,17 +284,23 @@ class Scan:
         """Return *job* with a snapshot of each side."""
         snapshots = {}
         for side in Side:
-            prune = job.filter.prune(side, reader(job.clients[side])) if job.filter is not None else None
-            scanner = DirectoryScanner(job.clients[side], side, self._scope(job, side), prune)
+            scanner = DirectoryScanner(
+                job.clients[side],
+                side,
+                scope_of(job, side),
+                self._prune(job, side),
+                keeps_links=job.settings.symlinks is SymlinkPolicy.PRESERVE,
+            )
             snapshots[side] = (
                 scanner() if self._present(job, side, scanner) else Snapshot(job.clients[side].identity, ())
             )
         return job.with_(snapshots=snapshots)
 
-    def _scope(self, job: Job, side: Side) -> Tuple[str, ...]:
-        if side is Side.DESTINATION or not job.path_map:
-            return job.scope
-        return tuple(job.path_map.backward(prefix) or "" for prefix in job.scope)
+    def _prune(self, job: Job, side: Side) -> Optional[Prune]:
+        if job.filter is None:
+            return None
+        job.filter.follow(job.path_map)
+        return job.filter.prune(side, reader(job.clients[side]))
 
     def _present(self, job: Job, side: Side, scanner: DirectoryScanner) -> bool:
         """Say whether the root is there; a side that is only written, and was never synced, may be missing."""

@@ -62,6 +62,13 @@ class FsspecSource:
         return found.stamp
 
 
+def _root_cause(error: Exception) -> Exception:
+    """Return what *error* is about: fsspec calls a web server that does not answer a file that is not there."""
+    cause = error.__cause__
+    refused = isinstance(error, FileNotFoundError) and isinstance(cause, OSError)
+    return cause if refused and isinstance(cause, OSError) and not isinstance(cause, FileNotFoundError) else error
+
+
 class FsspecStorageClient:
     """Any fsspec filesystem below one root; see ``client_for``.
 
@@ -85,7 +92,7 @@ class FsspecStorageClient:
         except SyncError:
             raise
         except Exception as error:
-            raise translated(error, path, secrets=self._secrets) from error
+            raise translated(_root_cause(error), path, secrets=self._secrets) from error
 
     # Looking
 

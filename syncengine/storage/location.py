@@ -38,15 +38,16 @@ _CANONICAL = {
     "local": "file",
 }
 _DEFAULT_PORTS = {"ftp": 21, "sftp": 22}
-_EXTRAS = {
-    "s3": "s3",
-    "gcs": "gcs",
-    "abfs": "azure",
-    "sftp": "sftp",
-    "http": "http",
-    "https": "http",
-    "webdav": "webdav",
+_PACKAGES = {
+    "s3": "s3fs",
+    "gcs": "gcsfs",
+    "abfs": "adlfs",
+    "sftp": "paramiko",
+    "http": "aiohttp",
+    "https": "aiohttp",
+    "webdav": "webdav4",
 }
+_ARCHIVES = ("zip", "tar")
 # Here the part before the @ is a container, and no secret.
 _CONTAINER_BEFORE_AT = ("abfs",)
 _QUERY_IS_PART_OF_URL = ("http", "https", "webdav", "ftp", "sftp")
@@ -160,13 +161,20 @@ def locate(spec: Any, *, options: Optional[Mapping[str, Any]] = None, profile: O
     """
     if isinstance(spec, Location):
         return spec
+    if options is not None and not isinstance(options, Mapping):
+        raise RecipeError(f"options are given by their names, as a mapping, not as a {type(options).__name__}")
+    if profile is not None and not isinstance(profile, str):
+        raise RecipeError(f"a profile is given by its name, not as a {type(profile).__name__}")
     merged = {**_profile_options(profile), **(options or {})}
     if isinstance(spec, tuple) and len(spec) == 2:
         located = _live(spec[0], str(spec[1]))
     elif _is_upath(spec):
         located = _upath(spec)
     elif isinstance(spec, str) or hasattr(spec, "__fspath__"):
-        located = _text(os.fsdecode(spec), merged, is_path=not isinstance(spec, str))
+        text = os.fsdecode(spec)
+        if "\0" in text:
+            raise RecipeError(f"a place cannot hold a NUL character: {shown(text)!r}")
+        located = _text(text, merged, is_path=not isinstance(spec, str))
     elif all(callable(getattr(spec, name, None)) for name in _CLIENT_METHODS):
         located = _client(spec)
     else:
@@ -276,6 +284,7 @@ class _Link:
 def _url(url: str, options: Mapping[str, Any]) -> Location:
     links = _links(url, options)
     first, target = links[0], links[1] if len(links) > 1 else None
+    _refuse_archive_as_path(first, target)
     if first.protocol == "dir" and target is not None:
         return _directory_of(url, links, options)
     shown_url = "::".join(_shown_url(link) for link in links)
@@ -291,6 +300,17 @@ def _url(url: str, options: Mapping[str, Any]) -> Location:
     remade = () if secrets else (_url_opening, (url,))
     opening = _Opening(make, first.path, remade)
     return Location(shown_url, first.canonical, root, identity, storage, container=container, opening=opening)
+
+
+def _refuse_archive_as_path(first: _Link, target: Optional[_Link]) -> None:
+    """Refuse a URL that names no archive: its path would be looked for inside one."""
+    if target is not None or first.protocol not in _ARCHIVES or "fo" in first.options:
+        return
+    named = first.url.partition("://")[2]
+    raise RecipeError(
+        f"{redacted(first.url)} is a path inside an archive, and does not say which; the archive itself is "
+        f"{first.protocol}://::{redacted(named) or 'FILE'}"
+    )
 
 
 def _url_opening(url: str) -> _Opening:
@@ -390,8 +410,8 @@ def _class_of(protocol: str) -> Any:
         raise RecipeError(f"no filesystem is known for {shown(protocol)}://{hint}") from None
     except ImportError as error:
         reason = known_implementations.get(protocol, {}).get("err") or str(error)
-        extra = _EXTRAS.get(_CANONICAL.get(protocol, protocol))
-        hint = f" (pip install 'syncengine[{extra}]')" if extra else ""
+        package = _PACKAGES.get(_CANONICAL.get(protocol, protocol))
+        hint = f" (pip install {package})" if package else ""
         raise RecipeError(f"{protocol}:// needs a package that is not installed: {reason}{hint}") from error
 
 

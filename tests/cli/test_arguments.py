@@ -67,6 +67,36 @@ def test_a_flag_turns_off_what_a_recipe_turns_on(run: Run, sides: Path) -> None:
     assert (settings["force"], settings["require_resolved"]) == (False, True)
 
 
+MEANT = {
+    ("plan", "a", "b", "--exclude", "*.tmp"): "use --ignore",
+    ("plan", "a", "b", "--dry-run"): "use `syncengine plan`",
+    ("sync", "a", "b", "--dry-run"): "`syncengine plan`",
+    ("sync", "a", "b", "--delete"): "use --mode source-to-destination",
+    ("sync", "a", "b", "--ignroe", "*.tmp"): "--ignore",
+    ("sync", "a", "b", "--mode", "mirror"): "did you mean 'source-to-destination'?",
+    ("sync", "a", "b", "--mode", "backup"): "did you mean 'source-backup'?",
+    ("snyc", "a", "b"): "did you mean 'sync'?",
+    ("state", "lst"): "did you mean 'list'?",
+    ("recipe", "check"): "there are: schema, show, validate",
+}
+
+
+@pytest.mark.parametrize(("arguments", "hint"), MEANT.items(), ids=map(" ".join, MEANT))
+def test_what_is_mistyped_or_another_tools_word_is_refused_with_what_was_meant(
+    arguments: Sequence[str], hint: str, run: Run
+) -> None:
+    ended = run(*arguments)
+    assert ended.code == 2
+    assert hint in ended.stderr
+
+
+@pytest.mark.parametrize("name", ["mode", "compare", "conflict", "retain", "symlinks"])
+def test_help_tells_the_default_that_the_engine_has(name: str, run: Run) -> None:
+    default = getattr(SyncEngine("a", "b", state=None), name).value
+    text = " ".join(run("plan", "-h").stdout.split())
+    assert f"[{default}]." in text.partition(f"--{name} {name.upper()}")[2].partition(" --")[0]
+
+
 @pytest.mark.parametrize("spelling", ["two-way", "TWO_WAY", "twoWay", "tw"])
 def test_modes_have_all_their_names(spelling: str, run: Run) -> None:
     assert _planned(run, "a", "b", "--mode", spelling)["settings"]["mode"] == "two-way"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import shlex
 import signal
 import subprocess
 from pathlib import Path
@@ -26,14 +28,20 @@ def test_0_where_everything_was_done_and_where_there_is_nothing_to_do(run: Run, 
     assert run("check", "a", "b").code == 0
 
 
-def test_1_where_another_run_holds_the_state(run: Run) -> None:
+def test_1_where_another_run_holds_the_state_with_the_command_that_unlocks_it(run: Run, sides: Path) -> None:
     with SyncEngine("a", "b") as other:
         state = other.job().state
         assert state is not None
         state.acquire()
         ended = run("sync", "a", "b", "--yes")
-    assert ended.code == 1
+        run("plan", "a", "b", "-o", "plan.json")
+        applied = run("apply", "plan.json")
+        cure = re.search("`syncengine (state unlock .*)`", applied.stderr)
+        assert cure is not None, applied.stderr
+        assert "Another run on this pair" in run(*shlex.split(cure[1])).stderr
+    assert (ended.code, applied.code) == (1, 1)
     assert "error: Another run on this pair is going on" in ended.stderr
+    assert "`syncengine state unlock a b` removes the lock" in ended.stderr
 
 
 def _fail(engine: SyncEngine) -> None:
@@ -146,6 +154,7 @@ def test_6_where_a_guard_refuses_also_with_yes(run: Run, sides: Path) -> None:
     assert run("plan", *mirror, "--exit-code").code == 6
     ended = run("sync", *mirror, "--yes")
     assert ended.code == 6
+    assert (ended.stdout + ended.stderr).count("would delete 2") == 1
     assert "would delete 2" in ended.stderr
     assert files(sides / "b") == {"one": "1", "two": "2"}
 

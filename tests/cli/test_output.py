@@ -9,11 +9,14 @@ from typing import Callable, Sequence
 
 import click
 import pytest
+from attrs import evolve
 
 from syncengine import Plan, Report
 from syncengine.cli.__main__ import COMMANDS, commands
+from syncengine.cli.output import Output
+from syncengine.core.plan import Approval
 
-from ..servers import ftp_server
+from ..servers import ftp_server, http_server
 from ..trees import files, write
 from .conftest import AtTerminal, Run
 
@@ -135,7 +138,72 @@ def test_a_report_resumes_no_other_plan(run: Run, saved: Path) -> None:
 def test_applying_a_plan_twice_says_that_nothing_was_done(run: Run, saved: Path) -> None:
     ended = run("apply", "plan.json")
     assert ended.code == 0
-    assert "applied before" in ended.stdout
+    note, counts = ended.stdout.splitlines()[:2]
+    assert "applied before" in note
+    assert counts.startswith("that run: 2 done")
+
+
+def test_a_sync_that_left_something_says_that_the_same_command_does_it(
+    run: Run, sides: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run("plan", "a", "b", "-o", "plan.json")
+    write(sides, {"a/x.txt": "changed since"})
+    run("apply", "plan.json", "--on-stale", "skip", "--report", "left.json")
+    Output().after(Report.load("left.json"), None)
+    assert capsys.readouterr().err == "to do what is left, run the same command again\n"
+
+
+def test_an_apply_that_left_something_says_how_the_report_would_do_it(run: Run, sides: Path) -> None:
+    run("plan", "a", "b", "-o", "plan.json")
+    write(sides, {"a/x.txt": "changed since"})
+    ended = run("apply", "plan.json", "--on-stale", "skip")
+    assert "  x.txt: " in ended.stdout
+    assert "save the report with --report FILE, then: syncengine apply --resume FILE" in ended.stderr
+    assert "report.json" not in ended.stdout + ended.stderr
+
+
+def test_show_says_which_command_does_what_a_report_left(run: Run, sides: Path) -> None:
+    run("plan", "a", "b", "-o", "plan.json")
+    write(sides, {"a/x.txt": "changed since"})
+    run("apply", "plan.json", "--on-stale", "skip", "--report", "left over.json")
+    assert "syncengine apply --resume 'left over.json'" in run("show", "left over.json").stderr
+
+
+def test_show_names_who_approved_a_plan(run: Run, sides: Path) -> None:
+    run("plan", "a", "b", "-o", "plan.json")
+    run("edit", "plan.json", "--approve", "alice", "--note", "42", "-o", "signed.json")
+    assert run("show", "signed.json").stdout.splitlines()[-1] == "approved by alice: 42"
+    assert "approved by" not in run("show", "plan.json").stdout
+
+
+def test_show_says_that_an_approval_is_of_another_form_of_the_plan(run: Run, sides: Path) -> None:
+    run("plan", "a", "b", "-o", "plan.json")
+    evolve(Plan.load("plan.json"), approvals=(Approval("alice", "", "sha256:0"),)).save("pasted.json")
+    assert run("show", "pasted.json").stdout.splitlines()[-1] == "approved by alice (of another form of this plan)"
+
+
+def test_refusals_name_options_and_not_arguments(run: Run, sides: Path) -> None:
+    write(sides, {"empty": None})
+    run("sync", "a", "b", "--yes")
+    blocked = run("plan", "empty", "b", "--mode", "std")
+    assert "pass --allow-emptied." in blocked.stdout + blocked.stderr
+    refused = run("sync", "a", "empty", "--max-transfer-bytes", "1", "--yes")
+    assert "raise --max-transfer-bytes" in refused.stderr
+    said = blocked.stdout + blocked.stderr + refused.stdout + refused.stderr
+    assert not [word for word in ("allow_emptied", "guards.") if word in said]
+
+
+def test_what_is_written_to_memory_is_said_to_be_gone_at_the_end(run: Run, sides: Path) -> None:
+    assert "gone when this command ends" in run("sync", "a", "memory://gone", "--yes").stderr
+    assert "gone when this command ends" not in run("sync", "a", "b", "--yes").stderr
+
+
+def test_a_check_that_left_something_unverified_says_what_would_verify_it(run: Run, sides: Path) -> None:
+    write(sides, {"b/x.txt": "one", "b/sub/y.txt": "two"})
+    with http_server(sides / "a") as url:
+        assert "--download" in run("check", url, "b").stderr
+        assert "--download" not in run("check", url, "b", "--download").stderr
+    assert "--download" not in run("check", "a", "b").stderr
 
 
 def test_events_are_json_lines_on_standard_error_and_nothing_else_is_there(run: Run) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import subprocess
 from pathlib import Path
 from typing import Any, List
 
@@ -14,7 +16,7 @@ from syncengine.storage.location import locate
 
 from ..servers import http_server
 from ..trees import files, write
-from .conftest import Run
+from .conftest import Run, command_line, environment
 
 
 @pytest.fixture
@@ -62,10 +64,25 @@ def test_history_of_an_unknown_run_is_an_error_and_of_a_new_pair_is_empty(run: R
     assert "no run of this pair" in ended.stderr
 
 
-def test_history_of_every_pair_names_its_places(run: Run, synced: Path) -> None:
-    said = run("history").stdout
-    assert locate("a").url in said
-    assert locate("b").url in said
+def test_history_of_every_pair_names_its_places_without_claiming_a_direction(run: Run, synced: Path) -> None:
+    places = (locate("a").url, locate("b").url)
+    for said in (run("history").stdout, run("state", "list").stdout):
+        assert " ↔ ".join(places) in said or " ↔ ".join(reversed(places)) in said
+
+
+def test_a_run_that_was_killed_is_said_to_have_crashed_after_so_many_operations(run: Run, sides: Path) -> None:
+    slowly = ("sync", "a", "b", "--yes", "--events", "--workers", "1", "--requests-per-second", "4")
+    write(sides, {f"a/{number:02}.txt": str(number) for number in range(20)})
+    with subprocess.Popen(
+        command_line(*slowly), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=environment()
+    ) as process:
+        assert process.stderr is not None
+        while "operation_finished" not in process.stderr.readline():
+            assert process.poll() is None
+        process.kill()
+    for said in (run("history", "a", "b").stdout, run("history").stdout):
+        assert re.search(r"  crashed, \d+ operations? done  source-backup\n", said), said
+    assert ", crashed\n" in run("state", "list").stdout
 
 
 def test_a_pair_is_found_by_the_beginning_of_its_id_by_its_places_and_by_a_recipe(run: Run, synced: Path) -> None:
@@ -97,7 +114,10 @@ def test_removing_a_pair_removes_its_journals_too(by_id: bool, run: Run, synced:
 
 def test_unlocking_is_refused_where_the_run_is_alive(run: Run, synced: Path) -> None:
     (pair,) = _pairs(run)
-    assert "there was no lock" in run("state", "unlock", pair["pair"]).stderr
+    for names in ((pair["pair"],), ("a", "b"), ("a", "never-synced")):
+        ended = run("state", "unlock", *names)
+        assert ended.code == 0, ended.stderr
+        assert "there was no lock" in ended.stderr
     with SyncEngine("a", "b") as other:
         state = other.job().state
         assert isinstance(state, SyncStateManager)
@@ -165,10 +185,13 @@ def test_a_recipe_is_validated_with_every_problem_at_once_and_shown_as_written(
     assert wrong.code == 2
     assert "did you mean 'mode'?" in wrong.stderr
     assert "workers" in wrong.stderr
+    assert wrong.stderr.count("bad.toml") == 1
+    assert "environment: PLACE is not set" in run("recipe", "validate", "good.toml").stdout
+    assert "environment: PLACE is not set" in run("recipe", "show", "good.toml").stdout
     monkeypatch.setenv("PLACE", "/planted-value")
     assert run("recipe", "validate", "good.toml").code == 0
     said = run("recipe", "show", "good.toml").stdout
     assert 'destination = "${PLACE}/b"' in said
-    assert "environment: PLACE" in said
+    assert "environment: PLACE is set" in said
     assert "planted-value" not in said
     assert json.loads(run("recipe", "schema").stdout)["required"] == ["format", "source", "destination"]

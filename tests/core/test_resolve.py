@@ -292,7 +292,8 @@ def test_a_match_of_nothing_is_the_same_plan() -> None:
 def test_a_clash_of_kinds_is_not_decided_by_a_name() -> None:
     found = plan_of(conflict(ConflictKind.KIND_CLASH))
 
-    assert found.resolve("**", to="source") is found
+    with pytest.raises(RecipeError, match="cannot be resolved by editing a plan"):
+        found.resolve("**", to="source")
 
 
 def test_retention_follows_the_settings_of_the_plan() -> None:

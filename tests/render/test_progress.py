@@ -159,6 +159,21 @@ def test_drawing_is_rare_however_many_events_come() -> None:
     assert len(stream.getvalue().splitlines()) <= 3
 
 
+def test_operations_that_an_interrupt_cancelled_are_counted_at_the_end_and_draw_nothing() -> None:
+    stream, clock = io.StringIO(), Clock()
+    bar = Lines(stream, every=0.1, clock=clock)
+    bar.on(ApplyStarted("run", 1_000, 100))
+    for _ in range(1_000):
+        clock.now += 1
+        bar.on(OperationFinished(Outcome(outcomes()[0].operation, Status.CANCELLED)))
+    bar.on(ApplyFinished(report()))
+
+    assert [line.partition(" · ")[0] for line in stream.getvalue().splitlines()] == [
+        "0 of 1,000 operations",
+        "1,000 of 1,000 operations, 1,000 cancelled",
+    ]
+
+
 def test_events_from_many_threads_are_all_counted() -> None:
     stream = io.StringIO()
     lines = Lines(stream)

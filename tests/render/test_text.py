@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Dict
+from typing import Any, Dict, Tuple
 
 import pytest
 from attrs import evolve
@@ -23,10 +23,11 @@ from syncengine.core.plan import (
     StateRef,
 )
 from syncengine.core.report import Outcome, Report, Status
-from syncengine.errors import PartialApplyError
+from syncengine.errors import NoSpace, PartialApplyError
 from syncengine.render.rows import RULES, Section, decider_words, rows
 from syncengine.render.text import elapsed, item_line, time_text
 from syncengine.render.units import count_text, counted, seconds_text, size_text
+from syncengine.stages.scan import problem_of
 
 GOLDEN = Path(__file__).parent.parent / "data" / "plan-1.0.json"
 S, D = Side.SOURCE, Side.DESTINATION
@@ -72,10 +73,12 @@ LINES = {
     "~> b/model.bin         1.2 GB   content differs": evolve(UPDATED, expect_origin=None),
     "~> b/model.bin            1 B   content differs (size)": evolve(UPDATED, expect_origin=Stamp(size=1)),
     "-> c/old.txt             5 kB   removed at source": DELETED,
-    "-> c/old.txt             5 kB   removed at source, kept": evolve(DELETED, retain=True),
+    "-> c/old.txt             5 kB   removed at source; old version goes to the trash": evolve(DELETED, retain=True),
     "-< c/old.txt             5 kB   removed at source": evolve(DELETED, target=S),
     "->> raw/x.csv → raw/y.csv       moved": MOVED,
-    "->> raw/x.csv → raw/y.csv       moved, replaces another file, kept": evolve(MOVED, expect_target=OLD, retain=True),
+    "->> raw/x.csv → raw/y.csv       moved, replaces another file; old version goes to the trash": evolve(
+        MOVED, expect_target=OLD, retain=True
+    ),
     "=>> raw/x.csv → raw/y.csv       copied": evolve(MOVED, action=Action.COPY),
     "+> a/new.txt/                   only at source": evolve(CREATED, kind=Kind.DIRECTORY),
     ".> a/new.txt                    mode differs": evolve(CREATED, action=Action.TOUCH, reason=Reason.MODE_DIFFERS),
@@ -151,7 +154,7 @@ def test_the_summary_says_everything_once() -> None:
         "problem: raw at the source: denied, no access",
         "",
         "!  d                            created on both sides; needs a decision",
-        "-> c/old.txt             5 kB   removed at source, kept",
+        "-> c/old.txt             5 kB   removed at source; old version goes to the trash",
         "~> b/model.bin           5 kB   content differs (sha256)",
         "+> a/new.txt             10 B   only at source",
     ]
@@ -228,18 +231,24 @@ def test_a_good_run_says_what_was_done_and_where_old_versions_are() -> None:
     ]
 
 
-def test_a_partial_run_says_each_reason_with_its_count_and_the_next_command() -> None:
+def test_a_partial_run_names_its_first_failures_then_each_reason_with_its_count_and_in_python_the_next_call() -> None:
     report = report_of(
         failed("a", ProblemKind.DENIED), failed("b", ProblemKind.DENIED), failed("c", ProblemKind.TIMEOUT)
     )
 
     assert str(report).splitlines() == [
         "3 failed · 0 B transferred in 3.5 s",
-        "not done: 2 denied, 1 timeout",
-        "3 operations failed (2 denied, 1 timeout). Retry: syncengine apply --resume report.json",
+        "  a: denied, it said no",
+        "  b: denied, it said no",
+        "  c: timeout, it said no",
+        "3 operations failed (2 denied, 1 timeout)",
     ]
-    with pytest.raises(PartialApplyError, match=r"3 operations failed(?s:.*)a: denied, it said no"):
+    with pytest.raises(PartialApplyError) as raised:
         report.raise_for_status()
+    assert str(raised.value).splitlines()[:2] == [
+        "3 operations failed (2 denied, 1 timeout). Retry: apply(report.remaining())",
+        "  a: denied, it said no",
+    ]
 
 
 def test_many_failures_are_cut_and_counted() -> None:
@@ -253,15 +262,55 @@ def test_many_failures_are_cut_and_counted() -> None:
 def test_an_interrupted_run_says_how_to_resume() -> None:
     report = report_of(Outcome(CREATED, Status.DONE), Outcome(DELETED, Status.CANCELLED), interrupted=True)
 
-    assert str(report).splitlines()[-1] == (
-        "Interrupted, 1 of 2 operations not done. Resume: syncengine apply --resume report.json"
-    )
+    assert str(report).splitlines()[-1] == "Interrupted, 1 of 2 operations not done (1 cancelled)"
+    with pytest.raises(PartialApplyError, match=r"\. Resume: apply\(report\.remaining\(\)\)$"):
+        report.raise_for_status()
 
 
 def test_operations_that_were_withheld_or_stale_are_not_called_failed() -> None:
     report = report_of(Outcome(CREATED, Status.STALE), Outcome(DELETED, Status.WITHHELD))
 
     assert "2 operations not done (1 stale, 1 withheld)" in str(report)
+
+
+def test_what_was_withheld_is_not_counted_as_changed_and_comes_after_what_failed() -> None:
+    problem = Problem(ProblemKind.CHANGED, "c/old.txt", "another part was not done", "execute")
+    report = report_of(Outcome(DELETED, Status.WITHHELD, problem), failed("a", ProblemKind.NO_SPACE))
+
+    assert str(report).splitlines()[1:] == [
+        "  a: no space, it said no",
+        "  c/old.txt: withheld, another part was not done",
+        "2 operations not done (1 no space, 1 withheld)",
+    ]
+
+
+def test_a_full_storage_is_a_problem_of_its_own_kind() -> None:
+    assert problem_of(NoSpace("the disk is full"), stage="execute").kind is ProblemKind.NO_SPACE
+
+
+def test_applying_an_applied_plan_says_so_first_and_marks_the_counts_of_then() -> None:
+    note = "this plan was applied before, by run r; nothing was done"
+
+    assert str(report_of(Outcome(CREATED, Status.DONE), notes=(note,))).splitlines() == [
+        note,
+        "that run: 1 done · 0 B transferred in 3.5 s",
+    ]
+
+
+REQUESTS = {
+    ("file:///a", "memory://b"): False,
+    ("zip://::file:///a.zip", "file:///b"): False,
+    ("s3://a", "file:///b"): True,
+    ("memory://a", "zip://::s3://a/b.zip"): True,
+}
+
+
+@pytest.mark.parametrize(("urls", "told"), REQUESTS.items(), ids=str)
+def test_requests_are_only_counted_where_they_cost_something(urls: Tuple[str, str], told: bool) -> None:
+    source, destination = (Endpoint(url, url) for url in urls)
+    lines = str(plan_of(CREATED, source=source, destination=destination)).splitlines()
+
+    assert any(line.startswith("about ") for line in lines) is told
 
 
 def test_what_could_not_be_seen_and_what_needs_a_decision_is_said_at_the_end() -> None:
