@@ -243,3 +243,16 @@ def test_a_function_that_decides_nothing_is_refused(
 ) -> None:
     with pytest.raises(RecipeError, match=message):
         syncengine.plan(*conflicting, mode="two-way", conflict=function)
+
+
+def test_a_check_against_an_archive_is_settled_by_reading_both(tmp_path: Path) -> None:
+    (tmp_path / "side").mkdir()
+    (tmp_path / "side" / "same").write_text("one")
+    (tmp_path / "side" / "other").write_text("two")
+    with zipfile.ZipFile(tmp_path / "held.zip", "w") as archive:
+        archive.writestr("same", "one")
+        archive.writestr("other", "six")
+
+    result = syncengine.check(tmp_path / "side", f"zip://::{tmp_path / 'held.zip'}")
+
+    assert (result.equal, result.findings) == (1, (("other", Finding.DIFFERENT),))

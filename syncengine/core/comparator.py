@@ -277,7 +277,8 @@ class FileComparator:
             return ()
         reads_source, reads_destination = self._reads(Side.SOURCE), self._reads(Side.DESTINATION)
         if reads_source and reads_destination:
-            algorithm = _known(source.stamp) or _known(destination.stamp) or DEFAULT_ALGORITHM
+            # Both can be read, so a checksum that merely lies at hand is no reason to settle for less.
+            algorithm = _known(source.stamp, _STRONG) or _known(destination.stamp, _STRONG) or DEFAULT_ALGORITHM
             both = (Question(Side.SOURCE, source, algorithm), Question(Side.DESTINATION, destination, algorithm))
             return tuple(question for question in both if question.entry.stamp.digest(algorithm) is None)
         if reads_source:
@@ -293,8 +294,9 @@ _AS_AGREED = (SideChange.SAME, SideChange.TOUCHED)
 _COMPUTABLE = ("sha256", "sha512", "sha1", "md5", "crc32c", "crc32")
 
 
-def _known(stamp: Stamp) -> Optional[str]:
-    return next((algorithm for algorithm in _COMPUTABLE if stamp.digest(algorithm) is not None), None)
+def _known(stamp: Stamp, among: Iterable[str] = _COMPUTABLE) -> Optional[str]:
+    computable = (algorithm for algorithm in among if algorithm in _COMPUTABLE)
+    return next((algorithm for algorithm in computable if stamp.digest(algorithm) is not None), None)
 
 
 def _differ(first: Optional[int], second: Optional[int]) -> bool:

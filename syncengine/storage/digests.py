@@ -37,7 +37,7 @@ def algorithms_available() -> Tuple[str, ...]:
     """Return the names of the algorithms that can be computed here, sorted."""
     import hashlib
 
-    found = hashlib.algorithms_guaranteed - set(_WITHOUT_LENGTH)
+    found = {"crc32", *hashlib.algorithms_guaranteed} - set(_WITHOUT_LENGTH)
     castagnoli = {"crc32c"} if any(map(_is_installed, _CASTAGNOLI_PACKAGES)) else set()
     return tuple(sorted(found | castagnoli))
 
@@ -49,8 +49,10 @@ def hasher(algorithm: str) -> Hasher:
     if algorithm not in algorithms_available():
         available = ", ".join(algorithms_available())
         raise Unsupported(f"the digest {algorithm!r} cannot be computed here; available: {available}")
+    if algorithm == "crc32":
+        return _Checksum(_crc32_function())
     if algorithm == "crc32c":
-        return _Castagnoli()
+        return _Checksum(_castagnoli_function())
     return hashlib.new(algorithm, usedforsecurity=False)
 
 
@@ -171,11 +173,11 @@ def _is_installed(package: str) -> bool:
     return find_spec(package) is not None
 
 
-class _Castagnoli:
-    """CRC-32C by whichever optional package is installed, as eight hex digits."""
+class _Checksum:
+    """A checksum of 32 bits as eight hex digits; *extend* takes the checksum so far and more bytes."""
 
-    def __init__(self) -> None:
-        self._extend = _castagnoli_function()
+    def __init__(self, extend: Callable[[int, bytes], int]) -> None:
+        self._extend = extend
         self._value = 0
 
     def update(self, data: bytes) -> None:
@@ -185,8 +187,15 @@ class _Castagnoli:
         return f"{self._value:08x}"
 
 
+def _crc32_function() -> Callable[[int, bytes], int]:
+    """Return the checksum that zip archives carry."""
+    from zlib import crc32
+
+    return lambda value, data: crc32(data, value)
+
+
 def _castagnoli_function() -> Callable[[int, bytes], int]:
-    """Return a function of the checksum so far and more bytes."""
+    """Return CRC-32C by whichever optional package is installed."""
     if _is_installed("google_crc32c"):
         extend = import_module("google_crc32c").extend
         return lambda value, data: int(extend(value, data))

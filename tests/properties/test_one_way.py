@@ -89,6 +89,7 @@ def check_plan_predicts_the_tree(world: World, mode: str, **more: Any) -> None:
 @given(agreed=trees, at_source=edits, at_destination=edits)
 @example(agreed={"b": b"one"}, at_source={"b/c": b"two"}, at_destination={})
 @example(agreed={"b/c": b"one"}, at_source={"b": b"two"}, at_destination={"b/c": b"three"})
+@example(agreed={"d/x": b""}, at_source={"d/x": b""}, at_destination={"d/x": None})
 def test_a_plan_predicts_exactly_the_tree_that_applying_it_leaves(
     pair: str, mode: str, agreed: Tree, at_source: Tree, at_destination: Tree, tmp_path: Path
 ) -> None:

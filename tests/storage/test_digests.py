@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import sys
+import zlib
 from pathlib import Path
 from types import ModuleType
 from typing import List, Optional
@@ -169,3 +170,11 @@ def test_a_part_without_bytes_is_refused():
 
 def test_the_local_client_can_say_digests(client):
     assert isinstance(client, SupportsDigest)
+
+
+def test_the_checksum_of_zip_archives_is_computed() -> None:
+    state = hasher("crc32")
+    state.update(b"hello ")
+    state.update(b"world")
+
+    assert state.hexdigest() == f"{zlib.crc32(b'hello world'):08x}"

@@ -65,6 +65,8 @@ class MemoryDriver(Driver):
         """Hang the file under its new name; the version stays."""
         strip = self.filesystem._strip_protocol  # noqa: SLF001 - part of what fsspec asks of every class
         with self.lock:
+            # The directory it stood in stays, as real directories do, even if only this file implied it.
+            self.filesystem.makedirs(parent(old), exist_ok=True)
             moved = self.filesystem.store.pop(strip(old))
             moved.path = strip(new)
             self.filesystem.store[moved.path] = moved
