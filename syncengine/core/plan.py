@@ -445,6 +445,13 @@ class Plan:
         decided: Plan = resolved(self, self._chosen(match, {}), to=to, by=by)
         return decided
 
+    def flip(self, match: Match, *, by: str = "user") -> Plan:
+        """Return this two-way plan with the matching operations the other way round; what they destroy is retained."""
+        from .flip import flipped  # a sibling that needs these classes
+
+        plan: Plan = flipped(self, self._chosen(match, {}), by=by)
+        return plan
+
     def approve(self, *, by: str, note: str = "") -> Plan:
         """Return this plan with a signature record over its digest."""
         return evolve(self, approvals=(*self.approvals, Approval(by, note, self.digest)))
