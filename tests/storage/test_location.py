@@ -15,6 +15,7 @@ import pytest
 from conftest import put_files
 from filesystems import BareFileSystem
 from plain_client import PlainClient
+from upath import UPath
 
 from syncengine.errors import RecipeError, StorageError
 from syncengine.storage.local import LocalStorageClient
@@ -238,11 +239,9 @@ def test_the_root_of_a_storage_is_no_file(spec: str) -> None:
 
 
 def test_a_upath_is_the_place_it_shows_and_not_a_local_folder(tmp_path: Path) -> None:
-    upath = pytest.importorskip("upath").UPath
-
-    assert locate(upath("memory://a/b")).identity == locate("memory://a/b").identity
-    assert locate(upath(str(tmp_path))).identity == locate(tmp_path).identity
-    assert locate(upath(f"file://{tmp_path}")).identity == locate(tmp_path).identity
+    assert locate(UPath("memory://a/b")).identity == locate("memory://a/b").identity
+    assert locate(UPath(str(tmp_path))).identity == locate(tmp_path).identity
+    assert locate(UPath(f"file://{tmp_path}")).identity == locate(tmp_path).identity
 
 
 def test_a_filesystem_and_a_root_are_the_place_of_the_url(tmp_path: Path) -> None:
