@@ -170,7 +170,7 @@ class Application:
         if unknown:
             raise RecipeError(f"apply has no argument {unknown[0]!r}; what decides what happens is in the plan")
         given = {name: value for name, value in self.limits.items() if name in _LIMITS}
-        from .engine import limits_of
+        from .arguments import limits_of
 
         return limits_of(**given)
 
@@ -185,7 +185,8 @@ class Application:
         if not self._had_state or self._elsewhere or self.state is None:
             self._do_without_state("was turned off" if self.state is None else "belongs to another place")
             return None
-        from .engine import DEFAULT_STATE, open_state
+        from .arguments import DEFAULT_STATE
+        from .engine import open_state
 
         live = self.plan.live_clients
         place = self.state

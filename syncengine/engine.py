@@ -11,10 +11,12 @@ import threading
 import weakref
 from contextlib import suppress
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any, Callable, Dict, FrozenSet, Iterable, Iterator, Mapping, Optional, Tuple, Union
+from typing import TYPE_CHECKING, Any, Callable, Dict, FrozenSet, Iterator, Mapping, Optional, Tuple, Union
 
-from attrs import Attribute, define, evolve, field, fields, frozen
+from attrs import define, evolve, field, fields, frozen
 
+from . import arguments as given
+from .arguments import DEFAULT_STATE
 from .core.conflicts import Chooser
 from .core.entry import Entry, Kind, Side, Snapshot
 from .core.guards import Guards, check_names
@@ -33,8 +35,7 @@ from .core.path_map import PathMap
 from .core.paths import refusal, shown
 from .core.plan import Endpoint, Plan, Settings
 from .core.report import Report
-from .core.units import bandwidth_of, flag, rate, whole
-from .errors import PlanFormatError, RecipeError, ScanError, StorageError, SyncError, SyncInterrupted
+from .errors import PlanFormatError, RecipeError, ScanError, StorageError, SyncInterrupted
 from .events import Emitter, Observer
 from .pipeline import Pipeline
 from .stages.filter import IgnoreFileManager
@@ -46,9 +47,6 @@ from .storage.protocol import StorageClientProtocol, SupportsClose
 
 if TYPE_CHECKING:
     from .core.check import CheckResult
-
-DEFAULT_STATE = "default"
-"""The value of ``state`` that means the user's own state directory."""
 
 _last_report: Optional[Report] = None
 
@@ -64,144 +62,6 @@ def _remember(report: Report) -> Report:
     return report
 
 
-def _texts(value: Union[str, Iterable[str], None]) -> Tuple[str, ...]:
-    if value is None:
-        return ()
-    try:
-        return (value,) if isinstance(value, str) else tuple(str(item) for item in value)
-    except TypeError:
-        raise RecipeError(f"a text or a list of texts is expected, not {value!r}") from None
-
-
-def _shown_place(place: Any) -> str:
-    """Return a place as it may be printed: a URL can hold a password."""
-    from .storage.translation import redacted
-
-    return redacted(str(place)) if place is None or isinstance(place, (str, os.PathLike)) else type(place).__name__
-
-
-def _mode(value: Union[str, SyncMode]) -> SyncMode:
-    return SyncMode.from_string(value)
-
-
-def _compare(value: Union[str, ComparisonMode]) -> ComparisonMode:
-    return choice(ComparisonMode, value, "compare")
-
-
-def _conflict(value: Union[str, ConflictPolicy, Chooser]) -> Union[ConflictPolicy, Chooser]:
-    if isinstance(value, str) or not callable(value):
-        return choice(ConflictPolicy, value, "conflict")
-    return _asked(value, "conflict", str)
-
-
-def _initial(value: Union[str, InitialSyncPreference, None]) -> Optional[InitialSyncPreference]:
-    return None if value is None else choice(InitialSyncPreference, value, "initial")
-
-
-def _retain(value: Union[str, Retain]) -> Retain:
-    return choice(Retain, value, "retain")
-
-
-def _symlinks(value: Union[str, SymlinkPolicy]) -> SymlinkPolicy:
-    return choice(SymlinkPolicy, value, "symlinks")
-
-
-def _only_if(value: Union[str, OnlyIf]) -> OnlyIf:
-    return choice(OnlyIf, value, "only_if")
-
-
-def _path_map(value: Any) -> PathMap:
-    found = PathMap.of(value)
-    return found if found.function is None else evolve(found, function=_asked(found.function, "path_map", str))
-
-
-def _predicate(value: Optional[Callable[[Entry], bool]]) -> Optional[Callable[[Entry], bool]]:
-    return None if value is None else _asked(value, "predicate", object)
-
-
-def _asked(function: Callable[[Any], Any], name: str, kind: type) -> Callable[[Any], Any]:
-    """Return a user's *function* so that what it raises, or returns instead of a *kind*, is told as its own fault."""
-    if not callable(function):
-        raise RecipeError(f"{name} is a function, not {function!r}")
-
-    def ask(about: Any) -> Any:
-        path = getattr(about, "path", about)
-        try:
-            answer = function(about)
-        except SyncError:
-            raise
-        except Exception as error:
-            raise RecipeError(f"{name} failed for {shown(path)!r}: {type(error).__name__}: {error}") from error
-        if not isinstance(answer, kind):
-            raise RecipeError(f"{name} must return a text, and returned {answer!r} for {shown(path)!r}")
-        return answer
-
-    ask.__name__ = getattr(function, "__name__", type(function).__name__)
-    return ask
-
-
-def _files_from(value: Optional[Iterable[Union[str, os.PathLike[str]]]]) -> Optional[FrozenSet[str]]:
-    """Return the paths as a set: an iterator would be empty at the second look."""
-    if value is None:
-        return None
-    if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
-        raise RecipeError(f"files_from is an iterable of paths, not {value!r}")
-    found = set()
-    for path in value:
-        if not isinstance(path, (str, os.PathLike)):
-            raise RecipeError(f"files_from holds paths, not {path!r}")
-        found.add(os.fsdecode(path))
-    return frozenset(found)
-
-
-def _place_or_none(value: Any) -> Any:
-    if value is None or isinstance(value, (str, os.PathLike)):
-        return value
-    raise RecipeError(f"state is a folder, a URL, {DEFAULT_STATE!r} or None, not {value!r}")
-
-
-def _options(value: Optional[Mapping[str, Any]]) -> Optional[Mapping[str, Any]]:
-    """Return options as they are; their values may be secrets, so no message shows them."""
-    if value is None or isinstance(value, Mapping):
-        return value
-    raise RecipeError(f"options are given by their names, as a mapping, not as a {type(value).__name__}")
-
-
-def _is_flag(_: Any, attribute: Attribute[Any], value: Any) -> None:
-    flag(value, attribute.name)
-
-
-def _workers(value: Optional[int]) -> Optional[int]:
-    return None if value is None else whole(value, "workers", least=1)
-
-
-def _retries(value: int) -> int:
-    return whole(value, "retries", least=0)
-
-
-def _requests(value: Optional[float]) -> Optional[float]:
-    return None if value is None else rate(value, "requests_per_second")
-
-
-def _observing(value: Any) -> Any:
-    if value is None or callable(getattr(value, "on", None)):
-        return value
-    raise RecipeError(f"an observer has a method `on` that takes events; {value!r} has none")
-
-
-def limits_of(workers: Any = None, bandwidth: Any = None, requests_per_second: Any = None, retries: Any = 3) -> Limits:
-    """Return how hard a run may work; raises RecipeError for what is no limit."""
-    return Limits(_workers(workers), bandwidth_of(bandwidth), _requests(requests_per_second), _retries(retries))
-
-
-def _guards(value: Union[Guards, Mapping[str, Any], None]) -> Guards:
-    if isinstance(value, Guards):
-        return value
-    if value is not None and not isinstance(value, Mapping):
-        raise RecipeError(f"guards are given as Guards(...) or by their names, not as {value!r}")
-    return Guards(**(value or {}))
-
-
 @define(eq=False, kw_only=True)
 class SyncEngine:
     """Plans and performs syncs between one source and one destination; a context manager.
@@ -213,47 +73,47 @@ class SyncEngine:
     disks one worker writes.
     """
 
-    source: Any = field(kw_only=False, repr=_shown_place)
-    destination: Any = field(kw_only=False, repr=_shown_place)
-    mode: SyncMode = field(default=SyncMode.SOURCE_BACKUP, converter=_mode)
-    ignore: Tuple[str, ...] = field(default=(), converter=_texts)
-    include: Tuple[str, ...] = field(default=(), converter=_texts)
-    ignore_files: Tuple[str, ...] = field(default=(".syncignore",), converter=_texts)
+    source: Any = field(kw_only=False, repr=given.shown_place)
+    destination: Any = field(kw_only=False, repr=given.shown_place)
+    mode: SyncMode = field(default=SyncMode.SOURCE_BACKUP, converter=given.mode)
+    ignore: Tuple[str, ...] = field(default=(), converter=given.texts)
+    include: Tuple[str, ...] = field(default=(), converter=given.texts)
+    ignore_files: Tuple[str, ...] = field(default=(".syncignore",), converter=given.texts)
     min_size: Union[int, str, None] = None
     max_size: Union[int, str, None] = None
     newer_than: Any = None
     older_than: Any = None
-    predicate: Optional[Callable[[Entry], bool]] = field(default=None, converter=_predicate)
-    files_from: Optional[FrozenSet[str]] = field(default=None, converter=_files_from)
-    compare: ComparisonMode = field(default=ComparisonMode.HASH_THEN_MTIME, converter=_compare)
-    conflict: Union[ConflictPolicy, Chooser] = field(default=ConflictPolicy.NEWEST, converter=_conflict)
-    initial: Optional[InitialSyncPreference] = field(default=None, converter=_initial)
-    renames: bool = field(default=True, validator=_is_flag)
-    scope: Tuple[str, ...] = field(default=(), converter=_texts)
-    guards: Guards = field(factory=Guards, converter=_guards)
-    retain: Retain = field(default=Retain.UNSYNCED, converter=_retain)
-    trash: Optional[Any] = field(default=None, repr=_shown_place)
-    symlinks: SymlinkPolicy = field(default=SymlinkPolicy.SKIP, converter=_symlinks)
-    state: Optional[Any] = field(default=DEFAULT_STATE, converter=_place_or_none, repr=_shown_place)
-    state_single_writer: bool = field(default=False, validator=_is_flag)
-    source_options: Optional[Mapping[str, Any]] = field(default=None, converter=_options, repr=False)
-    destination_options: Optional[Mapping[str, Any]] = field(default=None, converter=_options, repr=False)
+    predicate: Optional[Callable[[Entry], bool]] = field(default=None, converter=given.predicate)
+    files_from: Optional[FrozenSet[str]] = field(default=None, converter=given.files_from)
+    compare: ComparisonMode = field(default=ComparisonMode.HASH_THEN_MTIME, converter=given.compare)
+    conflict: Union[ConflictPolicy, Chooser] = field(default=ConflictPolicy.NEWEST, converter=given.conflict)
+    initial: Optional[InitialSyncPreference] = field(default=None, converter=given.initial)
+    renames: bool = field(default=True, validator=given.is_flag)
+    scope: Tuple[str, ...] = field(default=(), converter=given.texts)
+    guards: Guards = field(factory=Guards, converter=given.guards)
+    retain: Retain = field(default=Retain.UNSYNCED, converter=given.retain)
+    trash: Optional[Any] = field(default=None, repr=given.shown_place)
+    symlinks: SymlinkPolicy = field(default=SymlinkPolicy.SKIP, converter=given.symlinks)
+    state: Optional[Any] = field(default=DEFAULT_STATE, converter=given.place_or_none, repr=given.shown_place)
+    state_single_writer: bool = field(default=False, validator=given.is_flag)
+    source_options: Optional[Mapping[str, Any]] = field(default=None, converter=given.options, repr=False)
+    destination_options: Optional[Mapping[str, Any]] = field(default=None, converter=given.options, repr=False)
     source_profile: Optional[str] = None
     destination_profile: Optional[str] = None
-    force: bool = field(default=False, validator=_is_flag)
-    path_map: PathMap = field(default=None, converter=_path_map)
-    metadata: Tuple[str, ...] = field(default=(), converter=_texts)
-    only_if: OnlyIf = field(default=OnlyIf.ALWAYS, converter=_only_if)
-    require_complete: bool = field(default=False, validator=_is_flag)
-    require_resolved: bool = field(default=False, validator=_is_flag)
-    allow_emptied: bool = field(default=False, validator=_is_flag)
-    allow_mass_delete: bool = field(default=False, validator=_is_flag)
-    hash_by_download: bool = field(default=False, validator=_is_flag)
-    workers: Optional[int] = field(default=None, converter=_workers)
+    force: bool = field(default=False, validator=given.is_flag)
+    path_map: PathMap = field(default=None, converter=given.path_map)
+    metadata: Tuple[str, ...] = field(default=(), converter=given.texts)
+    only_if: OnlyIf = field(default=OnlyIf.ALWAYS, converter=given.only_if)
+    require_complete: bool = field(default=False, validator=given.is_flag)
+    require_resolved: bool = field(default=False, validator=given.is_flag)
+    allow_emptied: bool = field(default=False, validator=given.is_flag)
+    allow_mass_delete: bool = field(default=False, validator=given.is_flag)
+    hash_by_download: bool = field(default=False, validator=given.is_flag)
+    workers: Optional[int] = field(default=None, converter=given.worker_count)
     bandwidth: Union[int, str, None] = None
-    requests_per_second: Optional[float] = field(default=None, converter=_requests)
-    retries: int = field(default=3, converter=_retries)
-    observer: Optional[Observer] = field(default=None, converter=_observing)
+    requests_per_second: Optional[float] = field(default=None, converter=given.requests)
+    retries: int = field(default=3, converter=given.retry_count)
+    observer: Optional[Observer] = field(default=None, converter=given.observing)
     progress: Optional[bool] = None
     pipeline: Pipeline = field(factory=Pipeline)
     cancel: threading.Event = field(factory=threading.Event)
@@ -429,7 +289,7 @@ class SyncEngine:
     @property
     def limits(self) -> Limits:
         """How hard a run may work."""
-        return limits_of(self.workers, self.bandwidth, self.requests_per_second, self.retries)
+        return given.limits_of(self.workers, self.bandwidth, self.requests_per_second, self.retries)
 
     def _observer(self) -> Optional[Observer]:
         if self.observer is not None or self.progress is False:
@@ -709,19 +569,19 @@ def apply(
 
     if not isinstance(plan, (Plan, str, os.PathLike)):
         raise RecipeError(f"a plan, or the file it was saved in, is expected, not {plan!r}")
-    for name, given in (("profiles", profiles), ("relocate", relocate)):
-        if given is not None and not isinstance(given, Mapping):
-            raise RecipeError(f"{name} are given by side, such as {{'source': ...}}, not as {given!r}")
+    for name, by_side in (("profiles", profiles), ("relocate", relocate)):
+        if by_side is not None and not isinstance(by_side, Mapping):
+            raise RecipeError(f"{name} are given by side, such as {{'source': ...}}, not as {by_side!r}")
     loaded = plan if isinstance(plan, Plan) else Plan.load(plan)
     if expect_digest is not None and loaded.digest != expect_digest:
         raise PlanFormatError(f"the plan's digest is {loaded.digest}, not the expected {expect_digest}")
     application = Application(
         loaded,
-        options={Side.SOURCE: _options(source_options), Side.DESTINATION: _options(destination_options)},
+        options={Side.SOURCE: given.options(source_options), Side.DESTINATION: given.options(destination_options)},
         profiles={choice(Side, side, "profiles").value: name for side, name in (profiles or {}).items()},
-        state=_place_or_none(state),
+        state=given.place_or_none(state),
         single_writer=state_single_writer,
-        guards=None if guards is None else _guards(guards),
+        guards=None if guards is None else given.guards(guards),
         on_stale=choice(OnStale, on_stale, "on_stale"),
         relocate={choice(Side, side, "relocate"): spec for side, spec in (relocate or {}).items()},
         engine=engine,

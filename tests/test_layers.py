@@ -27,6 +27,7 @@ HEIGHTS: Dict[str, int] = {
     "stages": 4,
     "pipeline": 5,
     "applying": 6,
+    "arguments": 6,
     "engine": 6,
     "explain": 6,
     "recipe": 6,
