@@ -40,7 +40,8 @@ class ObjectInfo:
 
     ``stamp.etag`` is without quotes, ``stamp.version`` is the generation or version where there is one, and
     ``stamp.digests`` what the service vouches for. ``headers`` is None where it was not told (most listings).
-    ``is_marker`` says that a listing shows the key as a directory marker (its true name ends in a slash).
+    ``is_marker`` says that this object only stands for a directory though its key does not end in a slash (Azure's
+    ``hdi_isfolder``).
     """
 
     key: str
@@ -87,11 +88,18 @@ class ObjectService(Protocol):
     """One bucket or container."""
 
     facts: ServiceFacts
+    bucket: str
+    """The name of the bucket or container."""
 
-    def pages(self, prefix: str, *, start_after: str = "") -> Iterator[Sequence[ObjectInfo]]:
+    def refusal(self, key: str) -> Optional[str]:
+        """Return why no object can have this key, as ``holds a control character`` does, or None where one can."""
+
+    def pages(self, prefix: str, *, start_after: str = "", page_size: int = 1000) -> Iterator[Sequence[ObjectInfo]]:
         """Yield every object whose key starts with *prefix*, page by page, in byte order of the keys.
 
-        Raises where the listing breaks off: it is never silently short. A missing bucket raises NotFound.
+        Pages follow each other in order; within a page a careless service may mix, and the client sorts. Keys come
+        as they are: markers with their slash, empty and dotted parts too. Raises where the listing breaks off: it is
+        never silently short. A missing bucket raises NotFound, a prefix without keys is an empty listing.
         """
 
     def children(self, prefix: str) -> Iterator[Tuple[List[ObjectInfo], List[str]]]:
@@ -99,6 +107,14 @@ class ObjectService(Protocol):
 
     def head(self, key: str) -> Optional[ObjectInfo]:
         """Look at one object with everything the service tells about it, None where it is missing."""
+
+    def get(self, key: str, limit: int, *, expect: Optional[Stamp] = None) -> Tuple[ObjectInfo, bytes]:
+        """Open one version by one request: what the service tells about it, headers included, and its first bytes.
+
+        Returns the first *limit* bytes, fewer only where the object is no longer; an empty object is no error. The
+        info is of the very version the bytes are of. Where *expect* has an ETag or a version, another one raises
+        PreconditionFailed, also from a service that ignores the condition.
+        """
 
     def read(self, key: str, start: int, end: int, *, expect: Optional[Stamp] = None) -> bytes:
         """Return the bytes from *start* up to before *end* of exactly the expected version."""
