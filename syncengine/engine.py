@@ -234,7 +234,7 @@ class SyncEngine:
 
     def explain(self, path: str) -> str:
         """Say what happens to *path* and why: both sides, the state, the filters and the rule that decides."""
-        from .explain import explained
+        from .explaining import explained
 
         return explained(self, path)
 

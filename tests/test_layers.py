@@ -29,7 +29,7 @@ HEIGHTS: Dict[str, int] = {
     "applying": 6,
     "arguments": 6,
     "engine": 6,
-    "explain": 6,
+    "explaining": 6,
     "recipe": 6,
     "remote_state": 6,
     "render": 6,
@@ -102,7 +102,7 @@ HEAVY = (
     "pyarrow",
     "obstore",
 )
-LIGHT_PARTS = ("errors", "events", "core", "stages", "pipeline", "engine", "applying", "explain")
+LIGHT_PARTS = ("errors", "events", "core", "stages", "pipeline", "engine", "applying", "explaining")
 
 
 @pytest.mark.parametrize(

@@ -73,3 +73,11 @@ def test_a_local_sync_loads_nothing_that_it_does_not_need(tmp_path: Path) -> Non
     (tmp_path / "s").mkdir()
     (tmp_path / "s" / "a").write_text("1")
     assert output_of(FIRST_SYNC, tmp_path / "s", tmp_path / "d", *HEAVY) == ""
+
+
+def test_a_function_is_still_one_after_the_modules_behind_it_were_imported(tmp_path: Path) -> None:
+    (tmp_path / "s").mkdir()
+    for _ in range(2):
+        assert "absent" in syncengine.explain(tmp_path / "s", tmp_path / "d", "f")
+    modules = {path.stem for path in Path(syncengine.__file__).parent.iterdir()}
+    assert not modules & set(PUBLIC)

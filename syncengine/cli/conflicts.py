@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Iterable, Iterator, Optional, Tuple
 
 import click
 
+from ..core.units import counted
 from ..errors import SyncInterrupted, UnresolvedConflictsError
 from .options import Pair, json_option, places_argument, request, subcommand, sync_options
 from .output import Output, stopping
@@ -95,7 +96,7 @@ def _resolved(engine: SyncEngine, plan: Plan, output: Output, context: click.Con
             "a resolution is written to both sides, and there is no terminal to ask: pass --yes", context
         )
     output.plan(plan)
-    if not yes and not output.confirm(f"Resolve so ({len(plan):,} operations)?", number=_deletions(plan)):
+    if not yes and not output.confirm(f"Resolve so ({counted(len(plan), 'operation')})?", number=_deletions(plan)):
         output.say("nothing was written")
         return SyncInterrupted.exit_code
     with stopping(engine.cancel, output):

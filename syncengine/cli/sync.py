@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Optional, Tuple
 import click
 from attrs import frozen
 
+from ..core.units import counted
 from ..errors import SyncError, SyncInterrupted
 from .options import Request, events_option, json_option, places_argument, request, subcommand, sync_options, together
 from .output import Output, join_documents, stopping
@@ -105,8 +106,8 @@ def _show(plan: Plan, output: Output, manner: _Manner) -> None:
 def _confirmed(plan: Plan, output: Output) -> bool:
     deletions = sum(operation.removes_file for operation in plan.operations)
     also = f", {deletions:,} of them deletions" if deletions else ""
-    number = len(plan.operations)
-    return output.confirm(f"Do this ({number:,} operation{'s' if number != 1 else ''}{also})?", number=deletions)
+    number = counted(len(plan.operations), "operation")
+    return output.confirm(f"Do this ({number}{also})?", number=deletions)
 
 
 def _applied(engine: SyncEngine, plan: Plan, output: Output) -> Report:

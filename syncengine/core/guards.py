@@ -16,7 +16,7 @@ from attrs import field, fields, frozen
 from ..errors import RecipeError
 from .entry import Side
 from .paths import shown
-from .units import flag, size
+from .units import counted, flag, size
 
 if TYPE_CHECKING:
     from .plan import Operation
@@ -205,7 +205,7 @@ def guard_blockers(
     if guards.max_transfer_bytes is not None and transfer > guards.max_transfer_bytes:
         yield Blocker(
             BlockerKind.MAX_TRANSFER,
-            f"would transfer {transfer:,} bytes; the limit is {guards.max_transfer_bytes:,}. "
+            f"would transfer {counted(transfer, 'byte')}; the limit is {guards.max_transfer_bytes:,}. "
             "Drop operations from the plan, or raise guards.max_transfer_bytes.",
         )
     yield from _protected(destroying, guards.protect)
@@ -219,7 +219,7 @@ def _exceeded(
     cure = f"to accept for one run, pass {override}=True (--{override.replace('_', '-')}), or " if override else "or "
     yield Blocker(
         kind,
-        f"would {verb} {number:,} of {of:,} files ({number / max(of, 1):.0%}) at the {side.value}; "
+        f"would {verb} {number:,} of {counted(of, 'file')} ({number / max(of, 1):.0%}) at the {side.value}; "
         f"the limit is {limit}. Check that the other side is mounted and complete; {cure}raise guards.{kind.value}.",
         side,
     )
@@ -256,14 +256,15 @@ def emptied_blockers(
     if remembered >= 2:
         yield Blocker(
             BlockerKind.SIDE_EMPTIED,
-            f"{place} is empty but held {remembered:,} files at the last sync, and {seen[side.other]:,} "
-            f"files would be deleted at the {side.other.value}. Check that it is mounted; {cure}",
+            f"{place} is empty but held {counted(remembered, 'file')} at the last sync, and "
+            f"{counted(seen[side.other], 'file')} would be deleted at the {side.other.value}. "
+            f"Check that it is mounted; {cure}",
             side,
         )
     elif alone_decides:
         yield Blocker(
             BlockerKind.AUTHORITY_EMPTY,
-            f"{place} is empty and {seen[side.other]:,} files would be deleted at the {side.other.value}. "
+            f"{place} is empty and {counted(seen[side.other], 'file')} would be deleted at the {side.other.value}. "
             f"Check that it is the right place; {cure}",
             side,
         )

@@ -26,6 +26,7 @@ from .modes import (
     SyncMode,
 )
 from .paths import encoded, refusal, shown
+from .units import counted
 from .views import view
 
 if TYPE_CHECKING:
@@ -364,12 +365,15 @@ class Plan:
         )
         if settings.require_complete and not self.complete:
             found.append(
-                Blocker(BlockerKind.INCOMPLETE, f"{len(self.problems):,} places could not be seen (require_complete)")
+                Blocker(
+                    BlockerKind.INCOMPLETE,
+                    f"{counted(len(self.problems), 'place')} could not be seen (require_complete)",
+                )
             )
         if settings.require_resolved and self.unresolved:
-            found.append(
-                Blocker(BlockerKind.UNRESOLVED, f"{len(self.unresolved):,} conflicts are open (require_resolved)")
-            )
+            verb = "is" if len(self.unresolved) == 1 else "are"
+            words = f"{counted(len(self.unresolved), 'conflict')} {verb} open (require_resolved)"
+            found.append(Blocker(BlockerKind.UNRESOLVED, words))
         return tuple(found)
 
     @property
@@ -500,7 +504,8 @@ class Plan:
     def __repr__(self) -> str:
         return (
             f"<Plan {self.settings.mode.value}: {self.source.url} to {self.destination.url}, "
-            f"{len(self.operations):,} operations, {len(self.conflicts):,} conflicts, {len(self.problems):,} problems>"
+            f"{counted(len(self.operations), 'operation')}, {counted(len(self.conflicts), 'conflict')}, "
+            f"{counted(len(self.problems), 'problem')}>"
         )
 
     def __str__(self) -> str:

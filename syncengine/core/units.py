@@ -1,4 +1,4 @@
-"""Sizes and times as people write them."""
+"""Sizes, times and counts as people write them."""
 
 from __future__ import annotations
 
@@ -21,6 +21,15 @@ _PART = r"(\d+(?:\.\d+)?)\s*(min|[smhdw])"
 _DURATION = re.compile(rf"(?:{_PART}\s*)+", re.IGNORECASE)
 _DECIMALS = re.compile(r"(\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d)\.(\d+)(|[zZ]|[+-]\d\d:\d\d)")
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+
+
+def counted(number: int, noun: str, plural: str = "") -> str:
+    """Return a number and its noun, in the right number.
+
+    >>> counted(1, "conflict"), counted(2, "conflict"), counted(2, "copy", "copies")
+    ('1 conflict', '2 conflicts', '2 copies')
+    """
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
 
 
 def size(value: Size, name: str = "a size") -> int:

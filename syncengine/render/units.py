@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from ..core.units import counted
+
+__all__ = ["count_text", "counted", "seconds_text", "size_text"]
+
 _UNITS = ("B", "kB", "MB", "GB", "TB", "PB", "EB")
 
 
@@ -30,15 +34,6 @@ def count_text(number: int) -> str:
     '12,345'
     """
     return f"{number:,}"
-
-
-def counted(number: int, noun: str, plural: str = "") -> str:
-    """Return a number and its noun, in the right number.
-
-    >>> counted(1, "conflict"), counted(2, "conflict"), counted(2, "copy", "copies")
-    ('1 conflict', '2 conflicts', '2 copies')
-    """
-    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
 
 
 def seconds_text(seconds: float) -> str:
