@@ -179,3 +179,23 @@ def test_a_look_that_fails_after_the_put_does_not_cost_the_version_that_was_repl
     assert outcome.status is Status.DONE
     assert memory.cat("/kept/f") == b"the new version"
     assert memory.cat(f"/kept/{outcome.retained_at}") == b"the only copy"
+
+
+@pytest.mark.parametrize("protocol", ["", "memory://"])
+def test_a_directory_that_holds_the_trash_of_another_sync_is_no_empty_directory_to_remove(
+    tmp_path: Path, protocol: str
+) -> None:
+    source = write(tmp_path / "source", {"f": "1", "d/x": "2"})
+    destination = f"{protocol}{tmp_path}/destination"
+    filesystem, root = fsspec.url_to_fs(destination)
+    syncengine.sync(source, destination, mode=MIRROR)
+    filesystem.makedirs(f"{root}/d/.syncengine-trash/run")
+    filesystem.pipe_file(f"{root}/d/.syncengine-trash/run/x", b"old")
+    (source / "d" / "x").unlink()
+    (source / "d").rmdir()
+
+    first, second = (syncengine.sync(source, destination, mode=MIRROR) for _ in range(2))
+
+    assert [outcome.operation.path for outcome in first.outcomes] == ["d/x"]
+    assert (first.exit_code, second.exit_code, len(second.outcomes)) == (0, 0, 0)
+    assert filesystem.cat_file(f"{root}/d/.syncengine-trash/run/x") == b"old"

@@ -152,7 +152,8 @@ class Extent(str, Enum):
 class Problem:
     """Something that could not be seen or done; never an exception across a stage.
 
-    A problem of kind LEFTOVER is not a fault: it names a temporary file that a killed run left behind.
+    A problem of kind LEFTOVER is not a fault: it names a temporary file that a killed run left behind, or the trash of
+    another sync whose root lies below this one.
     """
 
     kind: ProblemKind

@@ -16,12 +16,12 @@ from functools import lru_cache
 from typing import Any, Deque, Dict, Iterable, Iterator, List, Optional, Tuple, Type
 
 from ..core.entry import Entry, Extent, Kind, Listed, Problem, ProblemKind, Stamp
-from ..core.paths import encoded, is_reserved, parent, refusal, shown
+from ..core.paths import TRASH_FOLDER, encoded, is_reserved, parent, refusal, shown
 from ..errors import NotFound, PreconditionFailed, StorageError, SyncError, Unavailable, Unsupported
 from .drivers import Child, Driver, Incoming, driver_for
 from .protocol import Expectation, Precondition, Prune, Source, exactly
 from .quirks import Info, entry_from_info
-from .temporary import is_abandoned, is_temporary
+from .temporary import is_abandoned, is_temporary, trash_of_another_root
 from .translation import problem_from, translated, unless_missing
 
 __all__ = ["FsspecStorageClient", "client_for", "translated"]
@@ -176,7 +176,9 @@ class FsspecStorageClient:
 
     @staticmethod
     def _leftover(path: str, name: str, info: Info) -> Optional[Problem]:
-        if not is_temporary(name) or info.get("type") == "directory":
+        if info.get("type") == "directory":
+            return trash_of_another_root(path) if path.endswith("/" + TRASH_FOLDER) else None
+        if not is_temporary(name):
             return None
         message = "a temporary file that is being written, or that a killed run left behind"
         return Problem(ProblemKind.LEFTOVER, path, message, extent=Extent.NOTHING)

@@ -8,7 +8,7 @@ from typing import Dict, Iterator, List, Optional, Tuple
 
 from ..core.entry import Entry, Extent, Kind, Listed, Problem, ProblemKind, Stamp
 from ..core.modes import SymlinkPolicy
-from ..core.paths import RESERVED_PREFIX, TEMPORARY_PREFIX, encoded, refusal, shown
+from ..core.paths import RESERVED_PREFIX, TEMPORARY_PREFIX, TRASH_FOLDER, encoded, refusal, shown
 from ..errors import NotFound, Unsupported
 from .local_facts import NO_STAMP, Identity, entry_of, identity_at, identity_of, translated
 from .protocol import Prune
@@ -95,8 +95,13 @@ class Walk:
         return sorted(names) if joined.isascii() else sorted(names, key=encoded)
 
     def _is_reserved(self, inside: str, name: str) -> bool:
-        """Say whether a name is to be jumped over; a temporary file is reported instead."""
+        """Say whether a name is to be jumped over; temporary files and trashes of other roots are reported instead."""
         if not name.startswith(RESERVED_PREFIX):
+            return False
+        if inside and name == TRASH_FOLDER + "/":
+            from .temporary import trash_of_another_root
+
+            self._odd[inside + name] = trash_of_another_root(inside + name[:-1])
             return False
         if name.endswith("/") or not name.startswith(TEMPORARY_PREFIX):
             return True

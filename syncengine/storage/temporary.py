@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from hashlib import sha256
 from typing import Iterator, Optional, Set
 
+from ..core.entry import Problem, ProblemKind
 from ..core.paths import TEMPORARY_PREFIX
 
 ABANDONED_AFTER_SECONDS = 24 * 3600.0
@@ -51,6 +52,11 @@ def temporary() -> Iterator[str]:
 def is_temporary(name: str) -> bool:
     """Say whether *name*, a last path component, is a temporary file's."""
     return name.startswith(TEMPORARY_PREFIX)
+
+
+def trash_of_another_root(path: str) -> Problem:
+    """Return what a listing says of a trash in a directory below its root: that directory is not empty."""
+    return Problem(ProblemKind.LEFTOVER, path, "the trash of another sync, whose root is the directory that holds it")
 
 
 def is_abandoned(name: str, age_seconds: Optional[float] = None) -> bool:
