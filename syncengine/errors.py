@@ -112,13 +112,17 @@ class StateError(SyncError):
 
 
 class StorageError(SyncError):
-    """One storage call failed; ``path`` says where, the library's own exception is the cause."""
+    """One storage call failed; ``path`` says where, the library's own exception is the cause.
+
+    ``retry_after`` is how many seconds the storage asked to be left alone, None where it did not say.
+    """
 
     retryable: bool = False
 
-    def __init__(self, message: str, *, path: str = "") -> None:
+    def __init__(self, message: str, *, path: str = "", retry_after: Optional[float] = None) -> None:
         super().__init__(message)
         self.path = path
+        self.retry_after = retry_after
 
 
 class AccessDenied(StorageError):

@@ -44,7 +44,7 @@ _CLASS_NAMES: Dict[_Kind, str] = {
     NoSpace: "InsufficientStorage SFTPNoSpaceOnFilesystem SFTPQuotaExceeded",
     Unsupported: """
         NotImplementedError UnicodeEncodeError InvalidURL UnsupportedProtocol SFTPOpUnsupported NotSupportedError
-        UnsupportedOperation InvalidPath SFTPInvalidFilename
+        UnsupportedOperation InvalidPath SFTPInvalidFilename ParamValidationError
     """,
     Unavailable: """
         TimeoutError ConnectionError EOFError SSLError gaierror ClientConnectionError ClientPayloadError
@@ -98,11 +98,39 @@ _BY_ERRNO: Dict[int, _Kind] = {
 
 # What services say in words beside, or instead of, a status.
 _BY_CODE: Dict[str, _Kind] = {
-    **dict.fromkeys(("SlowDown", "Throttling", "ThrottlingException", "RequestLimitExceeded"), Throttled),
+    **dict.fromkeys(
+        ("SlowDown", "Throttling", "ThrottlingException", "RequestLimitExceeded", "TooManyRequests", "ServerBusy"),
+        Throttled,
+    ),
     **dict.fromkeys(("NoSuchKey", "NoSuchBucket", "NoSuchVersion", "BlobNotFound", "ContainerNotFound"), NotFound),
-    **dict.fromkeys(("AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken"), AccessDenied),
+    **dict.fromkeys(
+        (
+            "AccessDenied",
+            "ExpiredToken",
+            "InvalidAccessKeyId",
+            "InvalidObjectState",
+            "LeaseIdMissing",
+            "SignatureDoesNotMatch",
+        ),
+        AccessDenied,
+    ),
     **dict.fromkeys(("PreconditionFailed", "ConditionalRequestConflict", "ConditionNotMet"), PreconditionFailed),
-    **dict.fromkeys(("RequestTimeout", "InternalError", "ServiceUnavailable", "ServerBusy"), Unavailable),
+    **dict.fromkeys(
+        (
+            "BadDigest",
+            "IncompleteBody",
+            "InternalError",
+            "Md5Mismatch",
+            "NoSuchUpload",
+            "OperationAborted",
+            "RequestTimeout",
+            "ServiceUnavailable",
+            "XAmzContentSHA256Mismatch",
+        ),
+        Unavailable,
+    ),
+    **dict.fromkeys(("QuotaExceeded", "StorageFull", "XMinioStorageFull"), NoSpace),
+    **dict.fromkeys(("EntityTooLarge", "InvalidURI", "KeyTooLongError", "MetadataTooLarge"), Unsupported),
 }
 
 _BY_FTP_REPLY: Dict[str, _Kind] = {
@@ -141,7 +169,8 @@ def translated(error: BaseException, path: str = "", *, secrets: Iterable[str] =
     kind = classified(error) or StorageError
     text = redacted(str(error).strip() or "no reason given", secrets)
     place = redacted(shown(path) or "the root", secrets)
-    return kind(f"{place}: {type(error).__name__}: {shown(' '.join(text.split()))}", path=path)
+    message = f"{place}: {type(error).__name__}: {shown(' '.join(text.split()))}"
+    return kind(message, path=path, retry_after=_retry_after(error))
 
 
 def classified(error: BaseException) -> Optional[_Kind]:
@@ -219,6 +248,24 @@ def _status(error: BaseException) -> Optional[int]:
             if status is not None and 400 <= status < 600:
                 return status
     return None
+
+
+def _retry_after(error: BaseException) -> Optional[float]:
+    """Return the seconds of a ``Retry-After`` header; a date in it is worth less than our own back-off."""
+    for cause in _causes(error):
+        for headers in _headers(cause):
+            value = next((value for name, value in headers.items() if str(name).lower() == "retry-after"), "")
+            if re.fullmatch(r"\d+(\.\d+)?", str(value)):
+                return float(value)
+    return None
+
+
+def _headers(error: BaseException) -> Iterator[Mapping[str, Any]]:
+    response = getattr(error, "response", None)
+    told = response.get("ResponseMetadata", {}).get("HTTPHeaders") if isinstance(response, Mapping) else None
+    for headers in (told, getattr(response, "headers", None), getattr(error, "headers", None)):
+        if isinstance(headers, Mapping):
+            yield headers
 
 
 def _number(value: Any) -> Optional[int]:

@@ -1,0 +1,23 @@
+"""Which keys no service of a kind can hold; everything else is sent as it is."""
+
+from __future__ import annotations
+
+from typing import Optional
+
+
+def key_refusal(key: str, limit: int, forbidden: str = "") -> Optional[str]:
+    """Return why no object can have *key*, at most *limit* bytes long and without the *forbidden* characters.
+
+    >>> key_refusal("a\\rb", 1024, "\\r\\n")
+    "holds '\\\\r'"
+    >>> key_refusal("a?versionId=1.txt", 1024) is None
+    True
+    """
+    try:
+        length = len(key.encode())
+    except UnicodeEncodeError:
+        return "holds bytes that are not text"
+    if length > limit:
+        return f"is {length} bytes long with the root, and this storage allows {limit}"
+    found = next((character for character in key if character in forbidden), None)
+    return None if found is None else f"holds {found!r}"

@@ -1,0 +1,97 @@
+"""Single requests of the S3 client that s3fs made, with the filesystem's own request options, and their errors."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from functools import partial
+from typing import Any, Dict, Iterable, Iterator, Mapping, Optional
+
+from ...core.paths import shown
+from ...errors import NotFound, PreconditionFailed, StorageError, SyncError, Unsupported
+from ..protocol import Expectation, Precondition
+from ..translation import translated
+from .loop import Loop
+
+
+class S3Client:
+    """Requests about one bucket.
+
+    s3fs' own retries stay out of it, because they hide that a request was repeated; botocore's are counted in its
+    answers, and the engine repeats what fails for good.
+    """
+
+    def __init__(self, filesystem: Any, bucket: str, *, secrets: Iterable[str] = ()) -> None:
+        self.secrets = tuple(secrets)
+        self.loop = Loop(filesystem)
+        self._filesystem = filesystem
+        self._bucket = bucket
+
+    @property
+    def options(self) -> Mapping[str, Any]:
+        """The parameters that the filesystem's owner sends with every request that takes them."""
+        return {**self._filesystem.s3_additional_kwargs, **self._filesystem.req_kw}
+
+    def run(self, name: str, **given: Any) -> Dict[str, Any]:
+        """Make one request and return its answer."""
+        with self.border(str(given.get("Key", given.get("Prefix", "")))):
+            return self.loop.run(partial(self.call, name, **given))
+
+    async def call(self, name: str, **given: Any) -> Dict[str, Any]:
+        """Make one request with the filesystem's options; nothing that is *given* is dropped silently.
+
+        Raises what botocore raises, for coroutines that run side by side.
+        """
+        filesystem = self._filesystem
+        await filesystem.set_session()
+        method = getattr(await filesystem.get_s3(self._bucket), name)
+        given = {"Bucket": self._bucket, **given}
+        parameters = filesystem._filter_kwargs(method, {**self.options, **given})  # noqa: SLF001 - knows the model
+        unknown = sorted(given.keys() - parameters.keys())
+        if unknown:
+            raise Unsupported(f"the installed botocore cannot send {', '.join(unknown)} with {name}; upgrade it")
+        answer: Dict[str, Any] = await method(**parameters)
+        return answer
+
+    @contextmanager
+    def border(self, key: str) -> Iterator[None]:
+        """Let nothing but our own errors pass."""
+        try:
+            yield
+        except SyncError:
+            raise
+        except Exception as error:
+            raise translated(error, key, secrets=self.secrets) from error
+
+    @contextmanager
+    def writing(self, key: str, expect: Precondition) -> Iterator[None]:
+        """Say of a key that should have held a version, and holds nothing, that the condition did not hold."""
+        try:
+            with self.border(key):
+                yield
+        except NotFound as error:
+            if expect.demand is Expectation.EXACTLY and error_code(error) != "NoSuchBucket":
+                raise PreconditionFailed(f"{shown(key)}: it is gone", path=key) from error.__cause__
+            raise
+
+
+class Refused(Exception):
+    """One key of a bulk deletion that was refused, in the form of botocore's own errors."""
+
+    def __init__(self, answer: Mapping[str, Any]) -> None:
+        super().__init__(f"{answer.get('Code')}: {answer.get('Message')}")
+        self.response = {"Error": answer}
+
+
+def was_repeated(error: StorageError) -> bool:
+    """Say whether botocore had sent the request before the try that raised *error*."""
+    return bool(_response_of(error).get("ResponseMetadata", {}).get("RetryAttempts"))
+
+
+def error_code(error: StorageError) -> str:
+    """Return what S3 calls the error below *error*, nothing where the error is not S3's."""
+    return str(_response_of(error).get("Error", {}).get("Code", ""))
+
+
+def _response_of(error: StorageError) -> Mapping[str, Any]:
+    response: Optional[Any] = getattr(error.__cause__, "response", None)
+    return response if isinstance(response, Mapping) else {}
