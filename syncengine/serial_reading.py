@@ -281,7 +281,9 @@ def _refused_path(value: Any) -> Optional[str]:
     if isinstance(value, Agreement):
         return _first_refusal(value.path, value.row.path if value.row is not None else None)
     # Problems name what cannot be a key.
-    return _first_refusal(value.path, value.source_path) if isinstance(value, Conflict) else None
+    if not isinstance(value, Conflict):
+        return None
+    return _first_refusal(value.path, value.source_path, *(each.path for each in value.inside))
 
 
 def _first_refusal(*paths: Optional[str]) -> Optional[str]:

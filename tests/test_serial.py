@@ -29,6 +29,7 @@ from syncengine.core.plan import (
     Conflict,
     ConflictKind,
     Endpoint,
+    Inside,
     Operation,
     Plan,
     Reason,
@@ -49,6 +50,14 @@ NEW = Stamp(
     size=1_200_000_000, mtime_ns=1_763_819_536_000_000_001, etag="9b2cf5", version="v2", digests=("md5:aa", "sha256:bb")
 )
 HUGE = Stamp(size=2**60, mtime_ns=-1)
+
+
+INSIDE = (
+    Inside("d/kinds", Kind.DIRECTORY, Stamp()),
+    Inside("d/kinds/hidden", Kind.DIRECTORY, Stamp(), holdable=False),
+    Inside("d/kinds/gone", Kind.FILE, OLD, removed=True),
+    Inside("d/kinds/link", Kind.SYMLINK, NEW, link="gone"),
+)
 
 
 def rich_plan() -> Plan:
@@ -490,12 +499,41 @@ def test_the_published_schema_describes_what_is_saved(name: str) -> None:
     assert [error.message for error in validator.iter_errors(document)] == []
 
 
+def test_what_faces_a_file_is_saved_with_the_conflict() -> None:
+    clash = Conflict("d/kinds", ConflictKind.KIND_CLASH, None, Stamp(), OLD, inside=INSIDE)
+    plan = evolve(rich_plan(), conflicts=(clash,))
+
+    assert Plan.from_json(plan.to_json()).conflicts == (clash,)
+    Draft7Validator(serial.schema("plan")).validate(json.loads(plan.to_json()))
+
+
+def test_a_path_inside_a_clash_cannot_lead_out_of_the_root() -> None:
+    outside = Inside("../../etc/passwd", Kind.FILE, OLD)
+    clash = Conflict("d/kinds", ConflictKind.KIND_CLASH, None, Stamp(), OLD, inside=(outside,))
+
+    with pytest.raises(PlanFormatError, match=r"has a '\.\.' part"):
+        Plan.from_json(evolve(rich_plan(), conflicts=(clash,)).to_json())
+
+
 def test_the_published_schema_knows_every_field_and_refuses_others() -> None:
     known = serial.schema("report")["definitions"]
     document = json.loads(rich_plan().to_json())
     document["operations"][0]["surprise"] = 1
 
-    for kind in (Operation, Stamp, Conflict, Agreement, Base, Problem, Endpoint, Settings, Guards, Limit, Outcome):
+    for kind in (
+        Operation,
+        Stamp,
+        Conflict,
+        Inside,
+        Agreement,
+        Base,
+        Problem,
+        Endpoint,
+        Settings,
+        Guards,
+        Limit,
+        Outcome,
+    ):
         name = {"Base": "row"}.get(kind.__name__, kind.__name__.lower())
         assert set(known[name]["properties"]) == {field.name for field in fields(kind)}
     assert not Draft7Validator(serial.schema("plan")).is_valid(document)

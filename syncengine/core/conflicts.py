@@ -12,9 +12,9 @@ from .drafts import Drafts
 from .entry import Entry, Kind, Problem, ProblemKind, Side
 from .modes import ConflictPolicy, Retain
 from .paths import shown
-from .plan import Conflict, ConflictKind, Operation, Resolution
+from .plan import Conflict, ConflictKind, Inside, Operation, Resolution
 from .reconcile import kept_by_only_if
-from .resolve import copy_name, decided, keeps_both, newer, operations_for, resolution_of, winner_of
+from .resolve import copy_name, decided, keeps_both, loser_of, newer, operations_for, resolution_of
 
 Digest = Callable[[Question], Optional[str]]
 Look = Callable[[Side, str], Optional[Entry]]
@@ -35,21 +35,23 @@ class Conflicts:
     choose: Optional[Chooser] = None
 
     def decided(
-        self, change: Change, kind: ConflictKind
+        self, change: Change, kind: ConflictKind, *, inside: Tuple[Inside, ...] = ()
     ) -> Tuple[Conflict, Tuple[Operation, ...], Tuple[Problem, ...]]:
         """Return the conflict that *change* is, with the operations that resolve it.
 
         It stays open, with problems that say why, where a side cannot hold what the resolution would bring to it.
         """
         times_count = all(traits.true_mtime for traits in self.drafts.traits.values())
-        open_conflict = self.drafts.conflict(change, kind)
+        open_conflict = evolve(self.drafts.conflict(change, kind), inside=inside)
+        if kind is ConflictKind.KIND_CLASH and not inside:
+            return open_conflict, (), ()
         conflict = (
             decided(open_conflict, self._policy(), times_count=times_count)
             if self.choose is None
             else self._chosen(open_conflict, self.choose, times_count=times_count)
         )
         operations = self._operations(conflict, change)
-        problems = (*self._kept(conflict, operations), *self._unholdable(operations, change))
+        problems = (*self._kept(conflict, operations), *self._unholdable(operations))
         return (open_conflict, (), problems) if problems else (conflict, self._sized(operations), ())
 
     def _chosen(self, conflict: Conflict, choose: Chooser, *, times_count: bool) -> Conflict:
@@ -63,18 +65,17 @@ class Conflicts:
         retain = self.drafts.settings.retain
         if not keeps_both(conflict):
             return operations_for(conflict, retain=retain)
-        side = winner_of(conflict).other
+        side = loser_of(conflict)
         loser = change.entry(side)
         assert loser is not None
         identity = self._digest(side, loser)
         number, copied = self._place(conflict, loser, identity)
         return operations_for(conflict, retain=retain, identity=identity, number=number, copied=copied)
 
-    def _unholdable(self, operations: Iterable[Operation], change: Change) -> Iterator[Problem]:
+    def _unholdable(self, operations: Iterable[Operation]) -> Iterator[Problem]:
         for operation in operations:
-            arriving = None if operation.origin is None else change.entry(operation.origin[0])
-            if arriving is not None:
-                problem = self.drafts.unholdable(operation.path, arriving, operation.target)
+            if operation.origin is not None:
+                problem = self.drafts.unholdable(operation.path, operation.kind, operation.target)
                 yield from () if problem is None else (problem,)
 
     def _kept(self, conflict: Conflict, operations: Iterable[Operation]) -> Iterator[Problem]:

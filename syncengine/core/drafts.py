@@ -72,7 +72,7 @@ class Drafts:
         path = standing.own_path if standing is not None else self._spelled(change.path, target)
         if path is None:
             return _unmapped(change.path)
-        return self.unholdable(path, arriving, target) or Operation(
+        return self.unholdable(path, arriving.kind, target) or Operation(
             Action.CREATE if standing is None else Action.UPDATE,
             arriving.kind,
             target,
@@ -114,7 +114,7 @@ class Drafts:
         assert standing is not None
         assert arrived is not None
         at_source = rename.side is Side.SOURCE
-        return self.unholdable(rename.new, standing, target) or Operation(
+        return self.unholdable(rename.new, standing.kind, target) or Operation(
             action,
             standing.kind,
             target,
@@ -198,10 +198,10 @@ class Drafts:
             return path
         return self.path_map.backward(path)
 
-    def unholdable(self, path: str, arriving: Entry, target: Side) -> Optional[Problem]:
-        """Return why the target cannot hold *arriving* under that name."""
+    def unholdable(self, path: str, kind: Kind, target: Side) -> Optional[Problem]:
+        """Return why the target cannot hold what is of that *kind* and name."""
         traits = self.traits[target]
-        if arriving.kind is Kind.SYMLINK and not traits.symlinks:
+        if kind is Kind.SYMLINK and not traits.symlinks:
             message = f"{shown(path)} is a symbolic link, which the {target.value} cannot hold"
             return Problem(ProblemKind.UNSUPPORTED, path, message, "plan", target)
         longest = traits.max_name_bytes

@@ -187,11 +187,28 @@ class Resolution(str, Enum):
 
 
 @frozen
+class Inside:
+    """What stands at or below a directory that faces a file, on the directory's own side.
+
+    ``removed`` says that both sides had agreed on it, and that the side of the file removed it; ``holdable`` is False
+    for a directory that the side of the file is not to get, because it has none or because something is hidden in it.
+    """
+
+    path: str
+    kind: Kind
+    stamp: Stamp
+    removed: bool = False
+    holdable: bool = True
+    link: Optional[str] = None
+
+
+@frozen
 class Conflict:
     """A path on which the sides disagree; it stays listed beside the operations that resolve it.
 
     ``source_path`` is how the source spells the path where a mapping makes that differ; the links are the targets of
-    symbolic links, where one stands there.
+    symbolic links, where one stands there. ``inside`` is what a directory holds that faces a file: first the directory
+    itself, where its side has real ones.
     """
 
     path: str
@@ -204,6 +221,7 @@ class Conflict:
     source_path: Optional[str] = None
     source_link: Optional[str] = None
     destination_link: Optional[str] = None
+    inside: Tuple[Inside, ...] = ()
 
     def stamp(self, side: Side) -> Optional[Stamp]:
         """Return what *side* holds; None where it was removed there."""
@@ -440,9 +458,10 @@ class Plan:
         return self.edited(operation for operation in self.operations if not chosen(operation))
 
     def resolve(self, match: Match, *, to: Union[str, Side, Resolution], by: str = "user") -> Plan:
-        """Return this plan with the matching conflicts decided: ``source``, ``destination``, ``newer`` or ``skip``.
+        """Return this plan with the matching conflicts decided.
 
-        Raises RecipeError where all of them are a file that faces a directory, which no edit can decide.
+        *to* is ``source``, ``destination``, ``newer``, ``keep-both`` or ``skip``. Raises RecipeError where nothing but
+        files that face directories matches and the plan does not know what is in those directories.
         """
         from .resolve import resolved  # a sibling that needs these classes
 
@@ -481,11 +500,12 @@ class Plan:
         if not sizes:
             return operations
         kept = tuple(operations)
-        left = Counter(operation.group for operation in kept if operation.group is not None)
+        # A conflict that is decided anew brings a group of its own, which is whole.
+        old = {id(operation) for operation in self.operations}
+        left = Counter(operation.group for operation in kept if id(operation) in old)
+        torn = {group for group, size in sizes.items() if 0 < left[group] < size}
         return (
-            evolve(operation, retain=True)
-            if operation.group is not None and left[operation.group] < sizes[operation.group] and operation.destroys
-            else operation
+            evolve(operation, retain=True) if operation.group in torn and operation.destroys else operation
             for operation in kept
         )
 

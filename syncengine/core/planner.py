@@ -10,6 +10,7 @@ from typing import Container, List, Optional, Union
 
 from attrs import Factory, define, evolve, field
 
+from .clashes import Clash, Clashes
 from .comparator import Change, Equality, SideChange
 from .conflicts import Conflicts
 from .directories import Directories
@@ -43,6 +44,13 @@ class Planner:
     _directories: Directories = field(
         default=Factory(lambda self: Directories(self.drafts), takes_self=True), init=False
     )
+    _clashes: Clashes = field(
+        default=Factory(
+            lambda self: Clashes({side: traits.real_directories for side, traits in self.drafts.traits.items()}),
+            takes_self=True,
+        ),
+        init=False,
+    )
 
     @property
     def settings(self) -> Settings:
@@ -54,7 +62,7 @@ class Planner:
         self.tally.changes += 1
         if isinstance(changed, Views):
             self._out_of_bounds(changed)
-        elif self._directories.is_frozen(changed.path):
+        elif self._clashes.take(changed) or self._directories.is_frozen(changed.path):
             self._directories.survives(changed)
         elif changed.clash:
             self._clash(changed)
@@ -67,17 +75,18 @@ class Planner:
         """Decide the directories, and take back kind changes whose directory does not become empty."""
         self.operations += self._directories.operations()
         blocked = {change.path: change for change in self._directories.blocked_replacements()}
-        if not blocked:
-            return
-        # Something survives below: the whole subtree stays as it is, and a conflict says so.
-        self.operations = [each for each in self.operations if not _lies_in(each.compared_as, blocked)]
-        self.conflicts = [each for each in self.conflicts if not _lies_in(each.path, blocked)]
-        self.conflicts += (self.drafts.conflict(change, ConflictKind.KIND_CLASH) for change in blocked.values())
+        if blocked:
+            # Something survives below, so the file cannot take the name: the subtree is decided as a whole.
+            self.operations = [each for each in self.operations if not _lies_in(each.compared_as, blocked)]
+            self.conflicts = [each for each in self.conflicts if not _lies_in(each.path, blocked)]
+        for clash in (*self._clashes.frozen(), *self._clashes.at(blocked)):
+            self._decide(clash)
 
     # ---------------------------------------------------------- out of bounds
 
     def _out_of_bounds(self, views: Views) -> None:
         self._directories.survives(views)
+        self._clashes.keep(views)
         if views.collision:
             message = f"{shown(views.path)} is a file and a directory on one side, which the other side cannot hold"
             self.problems.append(Problem(ProblemKind.COLLISION, views.path, message, "plan"))
@@ -210,6 +219,16 @@ class Planner:
         for operation in arriving:
             self._directories.hold(operation.compared_as, operation.target)
 
+    def _decide(self, clash: Clash) -> None:
+        """Plan a file and the directory that faces it, now that everything below is known."""
+        # A backup never replaces one kind by another, and under a mapping one directory may be many elsewhere.
+        decidable = self.settings.mode.is_bidirectional and not self.drafts.path_map
+        inside = clash.inside(self.drafts) if decidable else ()
+        conflict, operations, problems = self.deciding.decided(clash.change, ConflictKind.KIND_CLASH, inside=inside)
+        self.conflicts.append(conflict)
+        self.problems.extend(problems)
+        self.operations.extend(operations)
+
     # ------------------------------------------------------- kinds, directories
 
     def _clash(self, change: Change) -> None:
@@ -232,8 +251,8 @@ class Planner:
             self._replace_directory(change, alone, decision)
 
     def _freeze(self, change: Change) -> None:
-        self.conflicts.append(self.drafts.conflict(change, ConflictKind.KIND_CLASH))
-        self._directories.freeze(change.path)
+        """Leave the subtree alone until everything below the directory was seen."""
+        self._clashes.open(change, frozen=True)
         self._directories.survives(change)
 
     def _make_room_for_directory(self, alone: Change, decision: Decision, target: Side) -> None:
@@ -243,6 +262,7 @@ class Planner:
         self.operations.append(self._directories.file_becomes_directory(alone, decision))
 
     def _replace_directory(self, change: Change, alone: Change, decision: Decision) -> None:
+        self._clashes.open(change, frozen=False)
         drafted = self._directories.directory_becomes_file(change, alone, decision)
         if isinstance(drafted, Problem):
             self.problems.append(drafted)
@@ -263,7 +283,9 @@ class Planner:
     def _unholdable(self, change: Change, decision: Decision) -> Optional[Problem]:
         target = decision.effect.target
         arriving = None if target is None or decision.effect.deletes else change.entry(target.other)
-        return None if target is None or arriving is None else self.drafts.unholdable(change.path, arriving, target)
+        return (
+            None if target is None or arriving is None else self.drafts.unholdable(change.path, arriving.kind, target)
+        )
 
 
 def _lies_in(path: str, folders: Container[str]) -> bool:

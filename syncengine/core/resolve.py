@@ -12,6 +12,7 @@ from typing import Any, Callable, Iterable, List, Optional, Tuple, Union
 from attrs import evolve
 
 from ..errors import RecipeError
+from .clashes import clash_operations, file_side, group_of
 from .entry import Kind, Side, Stamp
 from .modes import ConflictPolicy, Retain, choice
 from .paths import parent, shown
@@ -37,7 +38,11 @@ def decided(conflict: Conflict, policy: ConflictPolicy, *, times_count: bool) ->
         return conflict
     resolution = _BY_POLICY[policy]
     if conflict.kind is ConflictKind.KIND_CLASH:
-        return conflict
+        # Whoever wins elsewhere: nothing below a directory is given up for a file, so the directory keeps the name.
+        known = bool(conflict.inside)
+        return (
+            evolve(conflict, resolution=Resolution.KEEP_BOTH, decided_by=f"rule:{policy.value}") if known else conflict
+        )
     if conflict.kind is ConflictKind.DELETE_MODIFY and resolution in (Resolution.NEWER, Resolution.KEEP_BOTH):
         # A deletion has no time and nothing to keep: the edit wins.
         survivor = Resolution.SOURCE if conflict.source is not None else Resolution.DESTINATION
@@ -64,8 +69,15 @@ def winner_of(conflict: Conflict) -> Side:
     return Side.DESTINATION if resolution is Resolution.DESTINATION else Side.SOURCE
 
 
+def loser_of(conflict: Conflict) -> Side:
+    """Return the side whose version makes room: a file that faces a directory, or else the one that does not win."""
+    return file_side(conflict) if conflict.kind is ConflictKind.KIND_CLASH else winner_of(conflict).other
+
+
 def keeps_both(conflict: Conflict) -> bool:
     """Say whether the losing version gets a name of its own beside the winner."""
+    if conflict.kind is ConflictKind.KIND_CLASH:
+        return conflict.resolution in (Resolution.KEEP_BOTH, Resolution.NEWER)
     tie = conflict.resolution is Resolution.NEWER and newer(conflict) is Resolution.KEEP_BOTH
     both_exist = conflict.source is not None and conflict.destination is not None
     return both_exist and (tie or conflict.resolution is Resolution.KEEP_BOTH)
@@ -78,8 +90,11 @@ def operations_for(
 
     Where both are kept, *identity* and *number* name the copy; *copied* says that it stands there already.
     """
-    if conflict.open or conflict.kind is ConflictKind.KIND_CLASH:
+    if conflict.open:
         return ()
+    if conflict.kind is ConflictKind.KIND_CLASH:
+        copies = {side: copy_name(conflict, side, identity, number) for side in Side}
+        return clash_operations(conflict, copies, retain=retain, copied=copied)
     if not keeps_both(conflict):
         return (_carried(conflict, _survivor(conflict), retain),)
     return (_over(conflict, retain, copied=copied),) if copied else _keeping_both(conflict, retain, identity, number)
@@ -124,7 +139,7 @@ def _over(conflict: Conflict, retain: Retain, *, copied: bool) -> Operation:
     A copy that stood there before was not made by this plan, so the loser is retained as well.
     """
     over = _carried(conflict, winner_of(conflict), Retain.NONE)
-    return evolve(over, retain=copied and retain is not Retain.NONE, group=_group(conflict))
+    return evolve(over, retain=copied and retain is not Retain.NONE, group=group_of(conflict))
 
 
 def _keeping_both(conflict: Conflict, retain: Retain, identity: Optional[str], number: int) -> Tuple[Operation, ...]:
@@ -144,7 +159,7 @@ def _keeping_both(conflict: Conflict, retain: Retain, identity: Optional[str], n
         expect_origin=losing,
         reason=Reason.CONFLICT,
         chosen_by=conflict.decided_by,
-        group=_group(conflict),
+        group=group_of(conflict),
         link=link,
     )
     name_there = copy_name(conflict, loser.other, identity, number)
@@ -152,13 +167,9 @@ def _keeping_both(conflict: Conflict, retain: Retain, identity: Optional[str], n
     return (beside, across, _over(conflict, retain, copied=False))
 
 
-def _group(conflict: Conflict) -> str:
-    return f"conflict:{conflict.path}"
-
-
 def copy_name(conflict: Conflict, side: Side, identity: Optional[str], number: int = 1) -> str:
     """Return the name that the losing version gets on *side*."""
-    losing = conflict.stamp(winner_of(conflict).other)
+    losing = conflict.stamp(loser_of(conflict))
     assert losing is not None
     return conflict_copy(conflict.path_at(side), identity or _identity(losing), number)
 
@@ -192,7 +203,7 @@ def resolved(plan: Plan, chosen: Callable[[Any], bool], *, to: Union[str, Side, 
     replaced: List[Conflict] = []
     added: List[Operation] = []
     for conflict in plan.conflicts:
-        if not chosen(conflict) or conflict.kind is ConflictKind.KIND_CLASH:
+        if not chosen(conflict) or not _can_be_decided(conflict, plan):
             conflicts.append(conflict)
             continue
         decided_conflict = evolve(conflict, resolution=resolution, decided_by=f"user:{by}")
@@ -205,6 +216,13 @@ def resolved(plan: Plan, chosen: Callable[[Any], bool], *, to: Union[str, Side, 
     return plan.edited([*_without(plan.operations, replaced), *added], conflicts=tuple(conflicts))
 
 
+def _can_be_decided(conflict: Conflict, plan: Plan) -> bool:
+    """Say whether the plan knows all that a decision would touch; one-way modes never replace a kind on request."""
+    if conflict.kind is not ConflictKind.KIND_CLASH:
+        return True
+    return bool(conflict.inside) and plan.settings.mode.is_bidirectional
+
+
 def _refuse_kind_clashes(plan: Plan, chosen: Callable[[Any], bool]) -> None:
     clashes = [conflict.path for conflict in plan.conflicts if chosen(conflict)]
     if clashes:
@@ -215,13 +233,13 @@ def _refuse_kind_clashes(plan: Plan, chosen: Callable[[Any], bool]) -> None:
 
 
 def _without(operations: Iterable[Operation], conflicts: List[Conflict]) -> Iterable[Operation]:
-    groups = {_group(conflict) for conflict in conflicts}
+    groups = {group_of(conflict) for conflict in conflicts}
     places = {(side, conflict.path_at(side)) for conflict in conflicts for side in Side}
     return (
         operation
         for operation in operations
-        if operation.reason is not Reason.CONFLICT
-        or not (operation.group in groups or (operation.target, operation.path) in places)
+        if operation.group not in groups
+        and not (operation.reason is Reason.CONFLICT and (operation.target, operation.path) in places)
     )
 
 

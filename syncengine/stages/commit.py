@@ -67,7 +67,7 @@ class Recorder:
             Started(self.run_id, plan.digest, plan.root_digest, self.state.generation, self.started_at)
         )
         for operation in plan.operations:
-            if operation.action is Action.MOVE and operation.group is not None:
+            if operation.action is Action.MOVE and operation.group is not None and _follows_rename(operation):
                 self._intend(operation)
         self._last = self.clock()
         self._changed_kind = {each.compared_as for each in plan.operations if each.reason is Reason.KIND_CHANGED}

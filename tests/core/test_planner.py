@@ -475,7 +475,9 @@ def test_a_subtree_whose_kind_cannot_change_is_frozen_as_a_whole(
 ) -> None:
     beside = {"beside": "new"}
     trees = ({**source, **beside}, {**destination, **beside})
-    planner = planned(base, *(reversed(trees) if swapped else trees), mode=MIRRORED[mode] if swapped else mode)
+    mode = MIRRORED[mode] if swapped else mode
+    manual = ConflictPolicy.MANUAL
+    planner = planned(base, *(reversed(trees) if swapped else trees), mode=mode, conflict=manual)
 
     assert planner.operations == []
     assert clashes(planner) == ["p"]
@@ -485,6 +487,59 @@ def test_a_subtree_whose_kind_cannot_change_is_frozen_as_a_whole(
     )
     assert (file_stamp, directory_stamp) == (evolve(stamp(source["p"]), digests=()), Stamp())
     assert not [each for each in planner.agreements if each.path.startswith("p")]
+
+
+CLASHING = [
+    ("both are new", NOTHING, {"p": "file"}, {"p/x": "X"}, {"+> copy", "@< copy", "+< p/x"}),
+    (
+        "an empty directory in it",
+        NOTHING,
+        {"p": "file"},
+        {"p/e": DIR, "p/x": "X"},
+        {"+> copy", "@< copy", "+< p/e/", "+< p/x"},
+    ),
+    (
+        "something new",
+        {"p/x": "X"},
+        {"p": "file"},
+        {"p/n": "n", "p/x": "X"},
+        {"+> copy", "@< copy", "+< p/n", "-> p/x"},
+    ),
+    ("an edit of it", {"p": "file"}, {"p": "edited"}, {"p/x": "X"}, {"+> copy", "@< copy", "+< p/x"}),
+    ("something hidden", {"p/x": "X"}, {"p": "f"}, {"p/h": HIDDEN, "p/x": "X"}, {"+> copy", "@< copy", "-> p/x"}),
+]
+
+
+@pytest.mark.parametrize(("says", "base", "source", "destination", "expected"), CLASHING)
+@pytest.mark.parametrize("swapped", [False, True])
+@pytest.mark.parametrize("policy", [policy for policy in ConflictPolicy if policy is not ConflictPolicy.MANUAL])
+def test_a_directory_keeps_its_name_and_the_file_becomes_a_copy_on_both_sides(
+    says: str, base: Tree, source: Tree, destination: Tree, expected: Set[str], swapped: bool, policy: ConflictPolicy
+) -> None:
+    trees = (destination, source) if swapped else (source, destination)
+    planner = planned(base, *trees, mode=TWO_WAY, conflict=policy)
+
+    (copy,) = {each.path for each in planner.operations if each.path.startswith("p.conflict-")}
+    assert said(planner) == {text.replace("copy", copy) for text in (mirrored(expected) if swapped else expected)}
+    assert [(each.path, each.resolution) for each in planner.conflicts] == [("p", Resolution.KEEP_BOTH)]
+
+
+@pytest.mark.parametrize(
+    ("policy", "expected"),
+    [
+        (ConflictPolicy.NEWEST, {"+> copy", "@< copy", "+< p/x"}),
+        (ConflictPolicy.KEEP_BOTH, {"+> copy", "@< copy", "+< p/x"}),
+        (ConflictPolicy.DESTINATION, {"+> copy", "@< copy", "+< p/x"}),
+        (ConflictPolicy.SOURCE, {"~> p", "-> p/x kept"}),
+    ],
+)
+def test_an_edit_below_keeps_the_directory_unless_its_own_policy_gives_it_up(
+    policy: ConflictPolicy, expected: Set[str]
+) -> None:
+    planner = planned({"p/x": "X"}, {"p": "file"}, {"p/x": "edit"}, mode=TWO_WAY, conflict=policy)
+    copies = {each.path for each in planner.operations if each.path.startswith("p.conflict-")}
+
+    assert said(planner) == {text.replace("copy", "".join(copies)) for text in expected}
 
 
 def test_a_kind_change_towards_a_store_needs_no_room() -> None:

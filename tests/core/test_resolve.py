@@ -8,12 +8,13 @@ import pytest
 from attrs import evolve
 
 from syncengine.core.entry import Kind, Side, Stamp
-from syncengine.core.modes import ConflictPolicy, Retain
+from syncengine.core.modes import ConflictPolicy, Retain, SyncMode
 from syncengine.core.plan import (
     Action,
     Conflict,
     ConflictKind,
     Endpoint,
+    Inside,
     Operation,
     Plan,
     Reason,
@@ -21,7 +22,16 @@ from syncengine.core.plan import (
     Settings,
     StateRef,
 )
-from syncengine.core.resolve import TOLERANCE_NS, conflict_copy, decided, keeps_both, newer, operations_for, winner_of
+from syncengine.core.resolve import (
+    TOLERANCE_NS,
+    _identity,
+    conflict_copy,
+    decided,
+    keeps_both,
+    newer,
+    operations_for,
+    winner_of,
+)
 from syncengine.errors import RecipeError
 
 SOURCE, DESTINATION = Side.SOURCE, Side.DESTINATION
@@ -36,6 +46,15 @@ def conflict(kind: ConflictKind, source: Optional[Stamp] = OLD, destination: Opt
 EDITS = (ConflictKind.CREATE_CREATE, ConflictKind.MODIFY_MODIFY)
 S, D, BOTH, OPEN = Resolution.SOURCE, Resolution.DESTINATION, Resolution.KEEP_BOTH, None
 
+INSIDE = (
+    Inside("d/f.txt", Kind.DIRECTORY, Stamp()),
+    Inside("d/f.txt/empty", Kind.DIRECTORY, Stamp()),
+    Inside("d/f.txt/new", Kind.FILE, NEW),
+    Inside("d/f.txt/sub", Kind.DIRECTORY, Stamp(), removed=True),
+    Inside("d/f.txt/sub/old", Kind.FILE, OLD, removed=True),
+)
+CLASH = Conflict("d/f.txt", ConflictKind.KIND_CLASH, None, OLD, Stamp(), inside=INSIDE)
+
 # Columns: newest, source, destination, keep-both, manual.
 POLICIES: List[Tuple[str, Conflict, Tuple[Optional[Resolution], ...]]] = [
     *(("destination newer", conflict(kind), (D, S, D, BOTH, OPEN)) for kind in EDITS),
@@ -44,7 +63,8 @@ POLICIES: List[Tuple[str, Conflict, Tuple[Optional[Resolution], ...]]] = [
     *(("no time there", conflict(kind, NEW, Stamp(5)), (BOTH, S, D, BOTH, OPEN)) for kind in EDITS),
     ("removed here", conflict(ConflictKind.DELETE_MODIFY, None), (D, S, D, D, OPEN)),
     ("removed there", conflict(ConflictKind.DELETE_MODIFY, OLD, None), (S, S, D, S, OPEN)),
-    ("another kind", conflict(ConflictKind.KIND_CLASH), (OPEN, OPEN, OPEN, OPEN, OPEN)),
+    ("another kind, contents unknown", conflict(ConflictKind.KIND_CLASH), (OPEN, OPEN, OPEN, OPEN, OPEN)),
+    ("another kind", CLASH, (BOTH, BOTH, BOTH, BOTH, OPEN)),
 ]
 POLICY_CELLS = [
     (says, found, policy, expected)
@@ -133,8 +153,104 @@ def test_an_open_conflict_touches_nothing(found: Conflict) -> None:
     assert operations_for(found, retain=Retain.ALL) == ()
 
 
-def test_a_clash_of_kinds_is_never_turned_into_operations() -> None:
-    assert operations_for(resolved(conflict(ConflictKind.KIND_CLASH), S), retain=Retain.ALL) == ()
+COPY = f"d/f.conflict-{conflict_copy('x', _identity(OLD)).partition('conflict-')[2]}.txt"
+
+
+@pytest.mark.parametrize(
+    ("to", "copied", "expected"),
+    [
+        pytest.param(
+            BOTH,
+            False,
+            [
+                ("create", "destination", COPY),
+                ("move", "source", COPY),
+                ("create", "source", "d/f.txt/empty"),
+                ("create", "source", "d/f.txt/new"),
+                ("delete", "destination", "d/f.txt/sub"),
+                ("delete", "destination", "d/f.txt/sub/old"),
+            ],
+            id="both stay",
+        ),
+        pytest.param(
+            BOTH,
+            True,
+            [
+                ("delete", "source", "d/f.txt", "kept"),
+                ("create", "source", "d/f.txt/empty"),
+                ("create", "source", "d/f.txt/new"),
+                ("delete", "destination", "d/f.txt/sub"),
+                ("delete", "destination", "d/f.txt/sub/old"),
+            ],
+            id="both stay, and the copy stands there already",
+        ),
+        pytest.param(
+            S,
+            False,
+            [
+                ("delete", "destination", "d/f.txt/empty"),
+                ("delete", "destination", "d/f.txt/new", "kept"),
+                ("delete", "destination", "d/f.txt/sub"),
+                ("delete", "destination", "d/f.txt/sub/old"),
+                ("update", "destination", "d/f.txt"),
+            ],
+            id="the file",
+        ),
+        pytest.param(
+            D,
+            False,
+            [
+                ("delete", "source", "d/f.txt", "kept"),
+                ("create", "source", "d/f.txt/empty"),
+                ("create", "source", "d/f.txt/new"),
+                ("create", "source", "d/f.txt/sub/old"),
+            ],
+            id="the directory",
+        ),
+    ],
+)
+@pytest.mark.parametrize("swapped", [False, True])
+def test_a_clash_of_kinds_is_decided_with_all_that_lies_below(
+    to: Resolution, copied: bool, expected: List[Tuple[str, ...]], swapped: bool
+) -> None:
+    turn = {"source": "destination", "destination": "source"}
+    to = Resolution(turn.get(to.value, to.value)) if swapped else to
+    found = evolve(CLASH, source=CLASH.destination, destination=CLASH.source) if swapped else CLASH
+    operations = operations_for(resolved(found, to), retain=Retain.UNSYNCED, copied=copied)
+
+    said = [
+        (each.action.value, each.target.value, each.path, *(["kept"] if each.retain else [])) for each in operations
+    ]
+    assert said == [(action, turn[side] if swapped else side, *rest) for action, side, *rest in expected]
+    assert len({each.id for each in operations}) == len(operations)
+    assert {each.group for each in operations} == {"conflict:d/f.txt"}
+
+
+@pytest.mark.parametrize(("to", "copied"), [(D, False), (BOTH, True)])
+def test_an_empty_directory_takes_the_place_of_a_file(to: Resolution, copied: bool) -> None:
+    found = resolved(evolve(CLASH, inside=INSIDE[:1]), to)
+    (opened,) = operations_for(found, retain=Retain.UNSYNCED, copied=copied)
+
+    assert (opened.action, opened.kind, opened.path) == (Action.UPDATE, Kind.DIRECTORY, "d/f.txt")
+    assert (opened.expect_target, opened.retain, opened.kind_before) == (OLD, True, Kind.FILE)
+
+
+def test_a_store_without_directories_needs_no_room_for_a_file() -> None:
+    found = evolve(CLASH, inside=INSIDE[2:3], resolution=S)
+
+    assert [(each.action.value, each.path) for each in operations_for(found, retain=Retain.ALL)] == [
+        ("delete", "d/f.txt/new"),
+        ("create", "d/f.txt"),
+    ]
+
+
+def test_a_clash_can_be_decided_anew_and_given_up() -> None:
+    found = plan_of(CLASH, mode=SyncMode.TWO_WAY)
+    one, other = found.resolve("**", to="source"), found.resolve("**", to="keep-both")
+
+    assert one.resolve("**", to="keep-both").operations == other.operations
+    assert other.resolve("**", to="source").operations == one.operations
+    assert one.resolve("**", to="skip").operations == ()
 
 
 @pytest.mark.parametrize(
@@ -210,7 +326,12 @@ def test_a_version_whose_content_was_not_read_is_named_after_its_stamp() -> None
 ENDPOINT = Endpoint("file:///x", "identity")
 
 
-def plan_of(*conflicts: Conflict, operations: Tuple[Operation, ...] = (), retain: Retain = Retain.UNSYNCED) -> Plan:
+def plan_of(
+    *conflicts: Conflict,
+    operations: Tuple[Operation, ...] = (),
+    retain: Retain = Retain.UNSYNCED,
+    mode: SyncMode = SyncMode.SOURCE_BACKUP,
+) -> Plan:
     return Plan.of(
         operations,
         agreements=(),
@@ -218,7 +339,7 @@ def plan_of(*conflicts: Conflict, operations: Tuple[Operation, ...] = (), retain
         problems=(),
         source=ENDPOINT,
         destination=ENDPOINT,
-        settings=Settings(retain=retain),
+        settings=Settings(mode=mode, retain=retain),
         base=StateRef(),
         created_at="2026-01-01T00:00:00Z",
     )
