@@ -5,8 +5,9 @@ A million entries are ordinary, so these classes are slotted and small.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from enum import Enum
-from typing import Iterable, Iterator, List, Optional, Tuple, Union
+from typing import Iterable, Iterator, List, Optional, Tuple, TypeVar, Union
 
 from attrs import evolve, field, frozen
 
@@ -224,6 +225,39 @@ class Base:
         return self.source if side is Side.SOURCE else self.destination
 
 
+class Pack(ABC):
+    """Many entries that travel as one until somebody asks for them; see ``packs.py``."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """How many there are, at least one."""
+
+    @abstractmethod
+    def position(self, index: int) -> str:
+        """Return the place of one of them in key order."""
+
+    @abstractmethod
+    def item(self, index: int) -> Entry:
+        """Make one of them."""
+
+    def __iter__(self) -> Iterator[Entry]:
+        return map(self.item, range(len(self)))
+
+
+PackOrItem = TypeVar("PackOrItem")
+
+
+def unpacked(items: Iterable[Union[PackOrItem, Pack]]) -> Iterator[Union[PackOrItem, Entry]]:
+    """Yield *items* with every pack taken apart."""
+    for item in items:
+        if isinstance(item, Pack):
+            yield from item
+        else:
+            yield item
+
+
 @frozen(eq=False)
 class Snapshot:
     """What one location holds: entries and problems in key order, as a stream that may be read once.
@@ -232,10 +266,14 @@ class Snapshot:
     """
 
     location: str
-    items: Iterable[Seen]
+    items: Iterable[Union[Seen, Pack]]
     problems: List[Problem] = field(factory=list)
 
     def __iter__(self) -> Iterator[Seen]:
+        return unpacked(self.packs())
+
+    def packs(self) -> Iterator[Union[Seen, Pack]]:
+        """Read the stream as it comes, many entries at a time where it comes so."""
         met = 0
         for item in self.items:
             if isinstance(item, Problem):

@@ -13,20 +13,34 @@ from typing import Callable, Iterable, Iterator, List, Optional, Tuple, Union
 from attrs import define, evolve, field, frozen
 
 from ..errors import ScanError
-from .entry import Base, Entry, Excluded, Extent, Kind, Problem, Seen, Side, Stamp
+from .entry import Base, Entry, Excluded, Extent, Kind, Pack, Problem, Seen, Side, Stamp
+from .packs import Rows, Run
 from .paths import is_within, precedes, shown
 
-Item = Union[Seen, Base]
+Item = Union[Seen, Base, Pack, Rows]
 Triple = Tuple[str, Optional[Base], Optional[Seen], Optional[Seen]]
+Agreed = Callable[[int], None]
+
+LONGEST = 512
+"""How many paths are compared at once where nothing has changed for a while."""
 
 
-def join(base: Iterable[Base], source: Iterable[Seen], destination: Iterable[Seen]) -> Iterator[Triple]:
+def join(
+    base: Iterable[Union[Base, Rows]],
+    source: Iterable[Union[Seen, Pack]],
+    destination: Iterable[Union[Seen, Pack]],
+    agreed: Optional[Agreed] = None,
+) -> Iterator[Triple]:
     """Yield ``(position, base, source, destination)`` for every position that any stream has.
 
-    Raises ScanError where a stream is not sorted: an entry out of its place would look like a deletion.
+    With *agreed*, files that come in packs and stand on both sides exactly as the state has them are left out, and
+    their number is told instead. Raises ScanError where a stream is not sorted: an entry out of its place would look
+    like a deletion.
     """
     rows, sources, destinations = (_Cursor(stream) for stream in (base, source, destination))
     while True:
+        if agreed is not None and sources.pack is not None:
+            _leave_out(rows, sources, destinations, agreed)
         at_source, at_destination = sources.position, destinations.position
         if at_source == at_destination or at_destination is None:
             position = at_source
@@ -47,42 +61,109 @@ def join(base: Iterable[Base], source: Iterable[Seen], destination: Iterable[See
         )
 
 
+def _leave_out(rows: _Cursor, sources: _Cursor, destinations: _Cursor, agreed: Agreed) -> None:
+    """Jump over the files that all three streams have next and that did not change.
+
+    The stretch that is compared at once doubles where all of it is unchanged and halves where it is not: what it costs
+    to find the next change is in proportion to how far away it is.
+    """
+    stretch = sources.stretch
+    while True:
+        number = min(stretch, rows.left, sources.left, destinations.left)
+        if number and _unchanged(rows, sources, destinations, number):
+            agreed(number)
+            for cursor in (rows, sources, destinations):
+                cursor.skip(number)
+            stretch = min(2 * number, LONGEST)
+        elif number > 1 and _unchanged(rows, sources, destinations, 1):
+            stretch = number // 2
+        else:
+            break
+    sources.stretch = max(stretch, 1)
+
+
+def _unchanged(rows: _Cursor, sources: _Cursor, destinations: _Cursor, number: int) -> bool:
+    state, first, second = rows.pack, sources.pack, destinations.pack
+    if not (isinstance(state, Rows) and isinstance(first, Run) and isinstance(second, Run)):
+        return False
+    at_source, at_destination = sources.index, destinations.index
+    wanted = state.positions[rows.index : rows.index + number]
+    return (
+        first.positions[at_source : at_source + number] == wanted
+        and second.positions[at_destination : at_destination + number] == wanted
+        and state.agree(
+            rows.index,
+            first.stamps[at_source : at_source + number],
+            second.stamps[at_destination : at_destination + number],
+        )
+    )
+
+
 _FILE = Kind.FILE  # looking a member up in its enum costs more than comparing with it
 
 
 class _Cursor:
-    """The head of one stream, checked for its order."""
+    """The head of one stream, checked for its order; while ``pack`` is not None the head is its file at ``index``."""
 
-    __slots__ = ("_next", "item", "position")
+    __slots__ = ("_next", "index", "item", "left", "pack", "position", "stretch")
 
     def __init__(self, stream: Iterable[Item]) -> None:
         self._next = iter(stream).__next__
         self.position: Optional[str] = ""
-        self.item: Optional[Item] = None
-        self.take()
+        self.item: Union[Seen, Base, None] = None
+        self.pack: Union[Pack, Rows, None] = None
+        self.index = self.left = 0
+        self.stretch = 1
+        self._advance()
 
-    def take(self) -> Optional[Item]:
-        taken, before = self.item, self.position
+    def take(self) -> Union[Seen, Base, None]:
+        """Return the head and go on to the next."""
+        if self.pack is not None:
+            taken: Union[Seen, Base, None] = self.pack.item(self.index)
+            self.skip(1)
+            return taken
+        taken = self.item
+        self._advance()
+        return taken
+
+    def skip(self, number: int) -> None:
+        """Go on by *number* files of the pack."""
+        assert self.pack is not None
+        if number < self.left:
+            self.index += number
+            self.left -= number
+            self.position = self.pack.position(self.index)
+            return
+        self.position = self.pack.position(len(self.pack) - 1)
+        self.pack, self.left = None, 0
+        self._advance()
+
+    def _advance(self) -> None:
+        before = self.position
         try:
             item = self._next()
         except StopIteration:
             self.item = self.position = None
-            return taken
+            return
         if type(item) is Problem:
-            return self._problem(item, taken)
-        # The position of a file is its path: asking the property costs more than the rest of this step.
-        position = item.path if item.kind is _FILE else item.position
+            self._problem(item)
+            return
+        if isinstance(item, (Pack, Rows)):
+            self.item, self.pack, self.index, self.left = None, item, 0, len(item)
+            position = item.position(0)
+        else:
+            # The position of a file is its path: asking the property costs more than the rest of this step.
+            position = item.path if item.kind is _FILE else item.position
+            self.item = item
         if before and not precedes(before, position):
             raise ScanError(f"the listing is out of order: {shown(position)!r} came after {shown(before)!r}")
-        self.item, self.position = item, position
-        return taken
+        self.position = position
 
-    def _problem(self, problem: Problem, taken: Optional[Item]) -> Optional[Item]:
+    def _problem(self, problem: Problem) -> None:
         self.item = problem
         if problem.extent is not Extent.NOTHING:
             self.position = problem.position
         # An odd name has no place in the order of keys; it stands where it was met.
-        return taken
 
 
 @frozen

@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Callable, Deque, Iterable, Iterator, Mapping, Optional, Tuple, Union
 
-from attrs import evolve, field, frozen
+from attrs import define, evolve, field, frozen
 
 from ..core.comparator import Change, Comparison, FileComparator, Question
-from ..core.entry import Base, Entry, Kind, Seen, Side, Snapshot
+from ..core.entry import Base, Entry, Kind, Pack, Seen, Side, Snapshot
 from ..core.merge import Joiner, Triple, Views, join
+from ..core.packs import Rows
 from ..core.paths import encoded
 from ..core.tally import Tally
 from ..errors import StorageError
@@ -37,9 +38,9 @@ _SETTLED = (Change, Views)
 
 
 def changes(
-    state: Iterable[Base],
-    source: Iterable[Seen],
-    destination: Iterable[Seen],
+    state: Iterable[Union[Base, Rows]],
+    source: Iterable[Union[Seen, Pack]],
+    destination: Iterable[Union[Seen, Pack]],
     *,
     comparator: FileComparator,
     joiner: Joiner,
@@ -52,7 +53,10 @@ def changes(
 
     *look_at_all* also yields paths whose content is unchanged (to force them, or to compare their metadata).
     """
-    moved_on = _moved_on(join(state, source, destination), tally, emitter or Emitter(), look_at_all=look_at_all)
+    progress = _Progress(tally, emitter or Emitter())
+    # Only here unchanged files are left out before they are entries; everything below decides by entries alone.
+    triples = join(state, source, destination, None if look_at_all else progress.agreed)
+    moved_on = _moved_on(triples, progress, look_at_all=look_at_all)
     with _Settler(settle) as settler:
         for views in joiner.views(moved_on):
             if views.region is not None or views.collision:
@@ -63,16 +67,41 @@ def changes(
         yield from settler.rest()
 
 
-def _moved_on(triples: Iterable[Triple], tally: Tally, emitter: Emitter, *, look_at_all: bool) -> Iterator[Triple]:
+@define(eq=False)
+class _Progress:
+    """Counts paths and tells of every PROGRESS_EVERY of them."""
+
+    tally: Tally
+    emitter: Emitter
+    _due: int = field(factory=lambda: PROGRESS_EVERY)
+
+    def agreed(self, number: int) -> None:
+        """Count files that stand on both sides as the state has them."""
+        self.tally.agreed(number)
+        if self.tally.paths >= self._due:
+            self._tell()
+
+    def met(self) -> None:
+        """Count one path of any other kind."""
+        self.tally.paths += 1
+        if self.tally.paths >= self._due:
+            self._tell()
+
+    def _tell(self) -> None:
+        while self._due <= self.tally.paths:
+            self.emitter.emit(ScanProgressed(self._due, self.tally.changes))
+            self._due += PROGRESS_EVERY
+
+
+def _moved_on(triples: Iterable[Triple], progress: _Progress, *, look_at_all: bool) -> Iterator[Triple]:
     """Count every triple and pass on those that are not unchanged: the one loop that runs for every path."""
+    tally = progress.tally
     at_source = at_destination = remembered = unchanged = 0
     directory = Kind.DIRECTORY  # looked up once: an enum answers slowly
     try:
-        for paths, triple in enumerate(triples, tally.paths + 1):
+        for triple in triples:
             _, base, source, destination = triple
-            tally.paths = paths
-            if not paths % PROGRESS_EVERY:
-                emitter.emit(ScanProgressed(paths, tally.changes))
+            progress.met()
             # Equal stamps on both sides: whoever agreed on them agrees still. Nearly every path ends here.
             if (
                 base is not None
@@ -200,8 +229,8 @@ class Diff:
         both_flat = not any(client.capabilities.real_directories for client in clients.values())
         stream = changes(
             self._rows(job),
-            source,
-            destination,
+            source.packs(),
+            destination.packs(),
             comparator=self.comparator or self._comparator(job),
             joiner=Joiner(excludes=job.excludes, holds_both=both_flat),
             settle=settling(clients),
@@ -216,11 +245,8 @@ class Diff:
             job.settings.compare, job.facts(Side.SOURCE), job.facts(Side.DESTINATION), job.settings.hash_by_download
         )
 
-    def _rows(self, job: Job) -> Iterable[Base]:
-        if job.state is None:
-            return ()
-        rows: Iterable[Base] = job.state.rows(job.scope)
-        return rows
+    def _rows(self, job: Job) -> Iterable[Rows]:
+        return () if job.state is None else job.state.packs(job.scope)
 
 
 def in_key_order(items: Iterable[Seen]) -> Iterable[Seen]:

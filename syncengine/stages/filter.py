@@ -12,8 +12,9 @@ from typing import Callable, FrozenSet, Iterable, Iterator, List, Optional, Tupl
 
 from attrs import define, field, frozen
 
-from ..core.entry import Entry, Kind, Listed, Seen, Side, Snapshot
+from ..core.entry import Entry, Kind, Pack, Seen, Side, Snapshot
 from ..core.gitignore import rules_of_patterns
+from ..core.packs import Packed
 from ..core.path_map import PathMap
 from ..core.paths import encoded, parents, refusal, shown
 from ..core.selection import Measures, Selection
@@ -122,7 +123,7 @@ class IgnoreFileManager:
         self._known.sides[side].read = read
         return RulesPrune(self._known, self._known.sides[side])
 
-    def filtered(self, side: Side, stream: Iterable[Listed], *, prefix: str = "") -> Iterator[Seen]:
+    def filtered(self, side: Side, stream: Iterable[Packed], *, prefix: str = "") -> Iterator[Union[Seen, Pack]]:
         """Yield the sorted *stream* of one side with what this side hides as Excluded.
 
         Of a hidden directory only the directory is yielded, and what is in it only where a function maps its names. A
@@ -181,7 +182,7 @@ class Filter:
                 manager.load(side, prefix, reader(job.clients[side]))
         snapshots = {
             # The items themselves: the new snapshot collects the problems, and one loop less runs for every path.
-            side: Snapshot(snapshot.location, manager.filtered(side, cast("Iterable[Listed]", snapshot.items)))
+            side: Snapshot(snapshot.location, manager.filtered(side, cast("Iterable[Packed]", snapshot.items)))
             for side, snapshot in job.snapshots.items()
         }
         return job.with_(snapshots=snapshots, excludes=manager.excludes)

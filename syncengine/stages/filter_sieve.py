@@ -6,7 +6,8 @@ from typing import Dict, Iterable, Iterator, List, Optional, Union
 
 from attrs import define, field
 
-from ..core.entry import Entry, Excluded, Extent, Kind, Listed, Problem, Seen
+from ..core.entry import Entry, Excluded, Extent, Kind, Listed, Pack, Problem, Seen
+from ..core.packs import Packed, Run
 from ..core.paths import encoded, is_within, parent, parents, precedes
 from ..errors import ScanError
 from .filter_rules import KnownRules, SideRules, place_of
@@ -36,24 +37,57 @@ class Sieve:
     covering: Union[Excluded, Problem, None] = None
     announced: Union[Excluded, Problem, None] = None
 
-    def run(self, stream: Iterable[Listed]) -> Iterator[Seen]:
+    def run(self, stream: Iterable[Packed]) -> Iterator[Union[Seen, Pack]]:
         """Yield what becomes of each item of *stream*, in order."""
         rules, known = self.rules, self.known
         for item in stream:
-            if rules.tree:
-                # The hot loop: nothing to check, and the client tells of ignore files before it delivers them.
-                if not known.active:
-                    yield item
-                    continue
-                if len(rules.failures) != len(rules.reported):
-                    yield from self._unreported(item)
-                seen = self._judged(item)
-                if seen is not None:
-                    yield seen
-                continue
-            yield from self._passed(item)
+            # The hot loop: nothing to check, and the client tells of ignore files before it delivers them.
+            if rules.tree and not known.active:
+                yield item
+            elif isinstance(item, Run):
+                yield from self._run(item)
+            else:
+                yield from self._item(item)
         yield from self._released()
         yield from self._unreported(None)
+
+    def _item(self, item: Listed) -> Iterator[Seen]:
+        if not self.rules.tree:
+            yield from self._passed(item)
+            return
+        if len(self.rules.failures) != len(self.rules.reported):
+            yield from self._unreported(item)
+        seen = self._judged(item)
+        if seen is not None:
+            yield seen
+
+    def _run(self, run: Run) -> Iterator[Union[Seen, Pack]]:
+        """Judge the files of a pack by their names, and leave those that take part packed."""
+        failed = len(self.rules.failures) != len(self.rules.reported)
+        if failed or not self.rules.tree or self.known.measures.limited or self._is_covered(run.position(0)):
+            for item in run:
+                yield from self._item(item)
+            return
+        first = 0
+        for index in range(len(run)):
+            path = run.position(index)
+            why = self._why(path)
+            if why is None:
+                continue
+            yield from run.part(first, index)
+            yield Excluded(path, Kind.FILE, why)
+            first = index + 1
+        yield from run.part(first, len(run))
+
+    def _is_covered(self, path: str) -> bool:
+        """Say whether something above *path* hides it."""
+        if self.announced is not None and is_within(path, self.announced.path):
+            return True
+        directory = parent(path)
+        if directory != self.directory:
+            self.directory, self.rules.reached = directory, place_of(directory)
+            self.covering = self._covering(directory)
+        return self.covering is not None
 
     def _passed(self, item: Listed) -> Iterator[Seen]:
         blocked_by = self._blocked_by(item)
@@ -120,11 +154,7 @@ class Sieve:
             return self._in_hidden(item, self.announced) if self.known.lists_hidden(self.rules.side) else None
         if isinstance(item, Problem) and item.extent is Extent.NOTHING:
             return item
-        directory = parent(item.path)
-        if directory != self.directory:
-            self.directory, self.rules.reached = directory, place_of(directory)
-            self.covering = self._covering(directory)
-        if self.covering is not None:
+        if self._is_covered(item.path) and self.covering is not None:
             return self._announced(self.covering)
         if isinstance(item, Problem):
             return self._problem(item)

@@ -9,6 +9,7 @@ from attrs import evolve, field, frozen
 
 from ..core.entry import Entry, Excluded, Extent, Kind, Listed, Problem, ProblemKind, Seen, Side, Snapshot
 from ..core.modes import SymlinkPolicy
+from ..core.packs import Listing, Packed, Run
 from ..core.path_map import PathMap
 from ..core.paths import encoded, is_within, parents, refusal, shown
 from ..errors import AccessDenied, NoSpace, NotFound, ScanError, StorageError, Throttled, Unavailable, Unsupported
@@ -58,11 +59,11 @@ class DirectoryScanner:
         except StorageError as error:
             raise self._unlistable(error) from error
 
-    def _stream(self) -> Iterator[Listed]:
+    def _stream(self) -> Iterator[Packed]:
         for prefix in normal_scope(self.scope) or ("",):
             yield from self._below(prefix)
 
-    def _below(self, prefix: str) -> Iterator[Listed]:
+    def _below(self, prefix: str) -> Iterator[Packed]:
         if prefix:
             entry = self._outside(prefix) or self._look(prefix)
             if entry is None:
@@ -98,10 +99,14 @@ class DirectoryScanner:
         except StorageError as error:
             return evolve(problem_of(error, stage="scan", side=self.side), path=prefix)
 
-    def _listed(self, prefix: str) -> Iterator[Listed]:
+    def _listed(self, prefix: str) -> Iterator[Packed]:
         last = prefix
         try:
             for item in self._sorted(prefix):
+                if isinstance(item, Run):
+                    last = item.position(len(item) - 1)
+                    yield item  # straight from the system, whose names are plain
+                    continue
                 last = item.path
                 # Nearly every item is an entry with a plain name: a call less for each.
                 yield item if type(item) is Entry and refusal(last) is None else self._judged(item)
@@ -110,10 +115,10 @@ class DirectoryScanner:
                 raise self._unlistable(error) from error
             yield self._broken_off(error, prefix, last)
 
-    def _sorted(self, prefix: str) -> Iterator[Listed]:
+    def _sorted(self, prefix: str) -> Iterator[Packed]:
         listed = self.client.list(prefix, prune=self.prune) if self.prune is not None else self.client.list(prefix)
         if self.client.capabilities.listing_sorted:
-            return iter(listed)
+            return listed.packs() if isinstance(listed, Listing) else iter(listed)
         return iter(sorted(listed, key=lambda item: encoded(item.position)))
 
     def _broken_off(self, error: StorageError, prefix: str, last: str) -> Problem:

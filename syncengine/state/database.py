@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import threading
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any, Iterable, Iterator, Optional, Sequence, Tuple
+from functools import partial
+from typing import TYPE_CHECKING, Any, Iterator, Optional, Sequence, Tuple
 
 from attrs import evolve
 
@@ -20,12 +21,13 @@ from .schema import (
     Header,
     Stored,
     Tally,
-    bases,
+    converted,
     header_bytes,
     header_from,
     is_file,
     is_live,
     packed,
+    packs,
     seal,
     unpacked,
     verify,
@@ -35,12 +37,15 @@ if TYPE_CHECKING:
     from sqlite3 import Connection
 
 _BUSY_SECONDS = 10.0
+ROWS_AT_A_TIME = 512
 _HEADER_KEY = b"header"
 _BACKUP = "state.sqlite.copy"
 COMPANIONS = ("-wal", "-shm", "-journal")
 """What SQLite may leave beside a database after a crash; it belongs to exactly that database."""
 
 _READ_HEADER = "select seal, document from header where id = 1"
+_READ_ALL = "select position, seal, payload from rows order by position"
+_READ_SOME = "select position, payload from rows where position > ? order by position limit ?"
 _READ_RANGE = (
     "select position, seal, payload from rows where position >= :low and (:high is null or position < :high)"
     " order by position"
@@ -124,12 +129,28 @@ class Draft:
     def begin_generation(self) -> None:
         """Count one generation more and let the undo rows lead back to this one."""
         self._connection.execute("delete from undo")
+        if self.header.format < FORMAT:
+            self._convert()
         self.header = evolve(
             self.header,
             generation=self.header.generation + 1,
             undo=self.header.generation,
             undo_empty=self._rows == 0,
         )
+
+    def _convert(self) -> None:
+        """Write every row in the present form, so that no older version takes this database for one of its own."""
+        after = b""
+        while True:
+            rows = self._connection.execute(_READ_SOME, (after, ROWS_AT_A_TIME)).fetchall()
+            if not rows:
+                break
+            for position, payload in rows:
+                self._uncount(position)
+                content = converted(position, payload)
+                self._store(position, seal(position, content), content)
+            after = rows[-1][0]
+        self.header = evolve(self.header, format=FORMAT)
 
     def go_back(self) -> None:
         """Put every undo row back in its place; there is no way further back."""
@@ -294,7 +315,7 @@ class Database:
             if answers != ["ok"]:
                 raise Damage("; ".join(str(answer) for answer in answers))
             tally = Tally()
-            for _ in bases(in_ranges(connection, [(b"", None)]), tally, swapped=False):
+            for _ in packs(in_ranges(connection, [(b"", None)]), tally, swapped=False):
                 pass
             tally.settle(read_header(connection))
             for position, checksum, payload in connection.execute("select position, seal, payload from undo"):
@@ -329,16 +350,14 @@ class Database:
             self._connection.close()
 
 
-def in_ranges(connection: Connection, wanted: Sequence[Tuple[bytes, Optional[bytes]]]) -> Iterable[Stored]:
-    """Return the rows of several ranges in order, as SQLite's own cursor where there is only one."""
-    if wanted == [(b"", None)]:
-        return connection.execute("select position, seal, payload from rows order by position")
-    return _each_range(connection, wanted)
-
-
-def _each_range(connection: Connection, wanted: Sequence[Tuple[bytes, Optional[bytes]]]) -> Iterator[Stored]:
+def in_ranges(connection: Connection, wanted: Sequence[Tuple[bytes, Optional[bytes]]]) -> Iterator[Sequence[Stored]]:
+    """Yield the rows of several ranges in order, many at a time; the range of everything also holds what is no BLOB."""
     for low, high in wanted:
-        yield from connection.execute(_READ_RANGE, {"low": low, "high": high})
+        if (low, high) == (b"", None):
+            found = connection.execute(_READ_ALL)
+        else:
+            found = connection.execute(_READ_RANGE, {"low": low, "high": high})
+        yield from iter(partial(found.fetchmany, ROWS_AT_A_TIME), [])
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from attrs import evolve, field, frozen
 
 from ..core.entry import Base, Kind
 from ..core.modes import InitialSyncPreference
+from ..core.packs import Rows
 from ..core.paths import decoded, encoded
 from ..errors import StateError
 from .database import Database, Draft, in_ranges, read_header, translated
@@ -32,8 +33,8 @@ from .schema import (
     Header,
     Tally,
     base_from,
-    bases,
     generation_of,
+    packs,
     ranges,
     row_bytes,
 )
@@ -269,6 +270,11 @@ class SyncStateManager:
 
         Memory is constant. A full read ends with StateError where a row is missing or doubled.
         """
+        for together in self.packs(prefixes):
+            yield from together
+
+    def packs(self, prefixes: Sequence[str] = ()) -> Iterator[Rows]:
+        """Yield what ``rows`` does, many at a time."""
         database = self._opened()
         if database is None:
             return
@@ -277,7 +283,7 @@ class SyncStateManager:
         with self._guarded(), database.snapshot() as connection, translated(database.shown):
             # The header first: it fixes the moment, before anything is yielded.
             header = read_header(connection)
-            yield from bases(in_ranges(connection, wanted), tally, swapped=self._swapped)
+            yield from packs(in_ranges(connection, wanted), tally, swapped=self._swapped)
             if wanted == [(b"", None)]:
                 tally.settle(header)
 

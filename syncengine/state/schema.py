@@ -8,19 +8,23 @@ end of a full read: SQLite itself checks neither.
 from __future__ import annotations
 
 import json
-from json.scanner import make_scanner
-from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple, cast
+from struct import Struct
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple
 from zlib import crc32
 
 from attrs import asdict, frozen
 
 from ..core.entry import Base, Kind, Side, Stamp
 from ..core.modes import InitialSyncPreference
+from ..core.packs import PLAIN_ROW, PLAIN_SIZE, Rows, plain_of, stamp_of
 from ..core.paths import decoded, encoded
 from ..errors import StateError
 
-FORMAT = 1
-"""The version of everything below. ``header`` and its ``format`` member stay readable in every later version."""
+FORMAT = 2
+"""The version of everything below. ``header`` and its ``format`` member stay readable in every later version.
+
+In format 1 every row was JSON, as rare rows are still; the first run that writes converts it.
+"""
 
 TABLES = (
     "create table header (id integer primary key, seal integer not null, document blob not null)",
@@ -35,7 +39,11 @@ ABSENT = b""
 """The payload of an undo row whose position held nothing before."""
 
 _DORMANT, _WEAK, _RACY_FIRST, _RACY_SECOND, _SYMLINK = 1, 2, 4, 8, 16
-_PLAIN = 8
+_MEMBERS = 8
+_TAIL = Struct("<BI")
+_HEAD_SIZE = len(PLAIN_ROW) + 2 * PLAIN_SIZE
+_PLAIN_SIZE = _HEAD_SIZE + _TAIL.size
+_JSON = ord("[")
 SUM = 1 << 64
 _SLASH = ord("/")
 _ENCODER = json.JSONEncoder(separators=(",", ":"))
@@ -115,7 +123,7 @@ def header_from(document: Dict[str, Any]) -> Header:
 
 def is_live(payload: bytes) -> bool:
     """Say whether a stored row is live without taking it apart."""
-    return not int(payload[1 : payload.index(b",")]) & _DORMANT
+    return payload[0] != _JSON or not int(payload[1 : payload.index(b",")]) & _DORMANT
 
 
 def is_file(position: bytes) -> bool:
@@ -125,20 +133,35 @@ def is_file(position: bytes) -> bool:
 
 def generation_of(payload: bytes) -> int:
     """Return the generation in which a stored row was written without taking it apart."""
+    if payload[0] != _JSON:
+        generation: int = _TAIL.unpack_from(payload, _HEAD_SIZE)[1]
+        return generation
     return int(payload.split(b",", 2)[1])
 
 
 def row_bytes(base: Base, generation: int, *, swapped: bool) -> bytes:
     """Return the stored form of *base*; *swapped* says that the destination is the first by identity.
 
-    The usual row (size, mtime and file id on both sides) is a flat array of eight members, which is what the hot loop
-    of ``bases`` reads; everything rarer follows behind.
+    The usual row, of a live file with a plain stamp on both sides, begins with PLAIN_ROW and both stamps, so that what
+    a listing tells can be compared with it as it is; flags, generation and the digest follow. Every other row is an
+    array in JSON.
     """
     first, second = (base.destination, base.source) if swapped else (base.source, base.destination)
-    members: List[Any] = [_flags(base, swapped=swapped), generation]
+    flags = _flags(base, swapped=swapped)
+    if not flags & ~_WEAK and base.kind is Kind.FILE and generation < 1 << 32:
+        one, other = plain_of(first), plain_of(second)
+        if one is not None and other is not None:
+            return PLAIN_ROW + one + other + _TAIL.pack(flags, generation) + encoded(base.digest or "")
+    members: List[Any] = [flags, generation]
     members += (first.size, first.mtime_ns, first.file_id, second.size, second.mtime_ns, second.file_id)
     rest = [base.digest, *_rest(first), *_rest(second)]
     return packed(members + rest if any(rest) else members)
+
+
+def converted(position: bytes, payload: bytes) -> bytes:
+    """Return a stored row of any format in the present one."""
+    base = base_from(position, payload, swapped=False)
+    return row_bytes(base, base.generation, swapped=False)
 
 
 def _flags(base: Base, *, swapped: bool) -> int:
@@ -158,9 +181,21 @@ def _rest(stamp: Stamp) -> Tuple[Any, ...]:
 
 def base_from(position: bytes, payload: bytes, *, swapped: bool) -> Base:
     """Return the row that is stored as *payload* at *position*."""
+    if payload[0] == _JSON:
+        return _rare_base(position, payload, swapped=swapped)
+    flags, generation = _TAIL.unpack_from(payload, _HEAD_SIZE)
+    first = stamp_of(payload[len(PLAIN_ROW) : len(PLAIN_ROW) + PLAIN_SIZE])
+    second = stamp_of(payload[len(PLAIN_ROW) + PLAIN_SIZE : _HEAD_SIZE])
+    source, destination = (second, first) if swapped else (first, second)
+    digest = decoded(payload[_PLAIN_SIZE:]) or None
+    weak = flags == _WEAK
+    return Base(decoded(position), Kind.FILE, source, destination, True, weak, (), digest, generation)  # noqa: FBT003 - by position: for every row of a first look
+
+
+def _rare_base(position: bytes, payload: bytes, *, swapped: bool) -> Base:
     members: Sequence[Any] = json.loads(payload)
     flags, generation = members[0], members[1]
-    rare = members[_PLAIN:] or _NOTHING_RARE
+    rare = members[_MEMBERS:] or _NOTHING_RARE
     digest, first_etag, first_version, first_digests, second_etag, second_version, second_digests = rare
     first = Stamp(members[2], members[3], first_etag, first_version, tuple(first_digests), members[4])
     second = Stamp(members[5], members[6], second_etag, second_version, tuple(second_digests), members[7])
@@ -203,38 +238,29 @@ class Tally:
 Stored = Tuple[bytes, int, bytes]
 
 
-def bases(stored: Iterable[Stored], tally: Tally, *, swapped: bool) -> Iterator[Base]:
-    """Yield the rows of a cursor over position, seal and payload, each checked against its seal.
-
-    This loop runs once for every path of a pair; the plain row is therefore built in place.
-    """
-    # The scanner behind json.loads, without the wrappers that look for blanks around a document.
-    scan: Callable[[str, int], Tuple[Any, int]] = cast(Any, make_scanner)(json.JSONDecoder())
-    file, none = Kind.FILE, None
-    rows = total = 0
-    for position, checksum, payload in stored:
+def packs(stored: Iterable[Sequence[Stored]], tally: Tally, *, swapped: bool) -> Iterator[Rows]:
+    """Yield rows of position, seal and payload, which come many at a time, each checked against its seal."""
+    for together in stored:
+        positions, seals, payloads = map(list, zip(*together))
         try:
-            sound = crc32(position + payload) == checksum
+            sound = [crc32(position + payload) for position, payload in zip(positions, payloads)]
         except TypeError as error:
             raise Damage("a stored row has members of the wrong type") from error
-        if not sound:
+        if sound != [*seals]:
+            position = next(position for position, found, kept in zip(positions, sound, seals) if found != kept)
             raise Damage(f"the stored row of {position!r} does not match its checksum")
-        rows += 1
-        total += checksum
-        members = scan(payload.decode(), 0)[0]
-        if members[0] or len(members) != _PLAIN or position[-1] == _SLASH:
-            yield base_from(position, payload, swapped=swapped)
-            continue
-        _, generation, size, mtime, file_id, other_size, other_mtime, other_id = members
-        first = Stamp(size, mtime, none, none, (), file_id)
-        second = Stamp(other_size, other_mtime, none, none, (), other_id)
-        path = position.decode("utf-8", "surrogateescape")
-        if swapped:
-            yield Base(path, file, second, first, True, False, (), none, generation)  # noqa: FBT003 - hot path
-        else:
-            yield Base(path, file, first, second, True, False, (), none, generation)  # noqa: FBT003 - hot path
-    tally.rows += rows
-    tally.total += total
+        tally.rows += len(together)
+        tally.total += sum(seals)
+        yield Rows(
+            positions,
+            [payload[:_HEAD_SIZE] for payload in payloads],
+            swapped,
+            _making(positions, payloads, swapped=swapped),
+        )
+
+
+def _making(positions: Sequence[bytes], payloads: Sequence[bytes], *, swapped: bool) -> Callable[[int], Base]:
+    return lambda index: base_from(positions[index], payloads[index], swapped=swapped)
 
 
 def ranges(prefixes: Sequence[str]) -> List[Tuple[bytes, Optional[bytes]]]:

@@ -14,6 +14,7 @@ from typing import Any, Callable, Dict, Iterator, Optional, Set, TypeVar, cast
 
 from ..core.entry import Entry, Kind, Listed, Stamp
 from ..core.modes import SymlinkPolicy
+from ..core.packs import Listing, Packed
 from ..core.paths import parent, parents, refusal, shown
 from ..errors import NotFound, PreconditionFailed, Unsupported
 from .local_facts import Identity, entry_of, followed, identity_at, identity_of, stamp_of, translated
@@ -90,12 +91,15 @@ class LocalStorageClient:
 
     def list(self, prefix: str = "", *, prune: Optional[Prune] = None) -> Iterator[Listed]:
         """Yield what lies below *prefix*, sorted by position; raises where the prefix itself cannot be listed."""
+        return Listing(lambda packed: self._listed(prefix, prune, packed=packed))
+
+    def _listed(self, prefix: str, prune: Optional[Prune], *, packed: bool) -> Iterator[Packed]:
         place = self._place(prefix) if prefix else self._base
         try:
             if prefix and not self._follow and S_ISLNK(os.lstat(place).st_mode):
                 raise NotFound(f"{shown(prefix)}: a symbolic link is not followed", path=prefix)
             self._root = identity_of(os.stat(self._base))
-            walk = Walk(self._base, self._root, self.symlinks, prune)
+            walk = Walk(self._base, self._root, self.symlinks, prune, packed=packed)
             walk.open(prefix)
         except OSError as error:
             raise translated(error, prefix) from error

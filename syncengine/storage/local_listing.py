@@ -1,30 +1,51 @@
-"""The listing of a directory of this machine: one ``scandir`` for each directory, one ``lstat`` for each file."""
+"""The listing of a directory of this machine: one ``scandir`` for each directory, one ``lstat`` for each file.
+
+A walk delivers entry by entry, each looked at when it is asked for, or in packs: then all files of a directory are
+looked at while it is open, which spares the system the way to it and this process the making of entries.
+"""
 
 from __future__ import annotations
 
 import errno
 import os
-from typing import Dict, Iterator, List, Optional, Tuple
+import struct
+from typing import Collection, Dict, Iterator, List, Optional, Sequence, Tuple, Union
 
 from ..core.entry import Entry, Extent, Kind, Listed, Problem, ProblemKind, Stamp
 from ..core.modes import SymlinkPolicy
+from ..core.packs import Packed, Run, plain
 from ..core.paths import RESERVED_PREFIX, TEMPORARY_PREFIX, TRASH_FOLDER, encoded, refusal, shown
 from ..errors import NotFound, Unsupported
 from .local_facts import NO_STAMP, Identity, entry_of, identity_at, identity_of, translated
 from .protocol import Prune
 
-_Level = Tuple[str, Iterator[str], Optional[Identity]]
+_Piece = Union[str, Packed]
+"""What comes next in a directory: the path of a directory in it, or something to deliver."""
+
+_Level = Tuple[Iterator[_Piece], Optional[Identity]]
+
+PACK = 512
+"""How many files are looked at together."""
+
+REMEMBERED = 20_000
+"""How many files of one directory are held as the system's own records; of larger ones only the names are."""
+
+_BY_DESCRIPTOR = os.scandir in os.supports_fd
 
 
 class Walk:
-    """One listing: a stack of open directories, each with the names in it that are still to come."""
+    """One listing: a stack of directories, each with what is still to come of it; *packed* delivers packs."""
 
-    def __init__(self, base: str, root: Identity, symlinks: SymlinkPolicy, prune: Optional[Prune]) -> None:
+    def __init__(
+        self, base: str, root: Identity, symlinks: SymlinkPolicy, prune: Optional[Prune], *, packed: bool = False
+    ) -> None:
         self._base = base
         self._root = root
         self._preserve = symlinks is SymlinkPolicy.PRESERVE
         self._follow = symlinks is SymlinkPolicy.FOLLOW
+        self._look = os.stat if self._follow else os.lstat
         self._prune = prune
+        self._packed = packed
         self._stack: List[_Level] = []
         self._odd: Dict[str, Problem] = {}
 
@@ -32,56 +53,122 @@ class Walk:
         """Read the names in *directory* and make it the one that is walked next; raises OSError."""
         place = self._base + directory
         identity = self._unlooped(place) if self._follow else None
+        inside = directory + "/" if directory else ""
+        if not (self._packed and _BY_DESCRIPTOR):
+            names = self._entered_names(directory, inside, self._read(place))
+            self._stack.append((self._pieces(inside, names, {}), identity))
+            return
+        descriptor = os.open(place, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            found = self._read(descriptor)
+            names = self._entered_names(directory, inside, found)
+            if len(found) > REMEMBERED:
+                found = {}
+            pieces = self._pieces(inside, names, found)
+            # The records look through the descriptor, so all of them are looked at before it is closed.
+            self._stack.append((iter(list(pieces)) if found else pieces, identity))
+        finally:
+            os.close(descriptor)
+
+    def _read(self, place: Union[str, int]) -> Dict[str, os.DirEntry[str]]:
         with os.scandir(place) as found:
             if self._follow:
-                names = [entry.name + "/" if _leads_to_directory(entry) else entry.name for entry in found]
-            else:
-                names = [entry.name + "/" if entry.is_dir(follow_symlinks=False) else entry.name for entry in found]
-        inside = directory + "/" if directory else ""
-        names = self._ordered(inside, names)
+                return {entry.name + "/" if _leads_to_directory(entry) else entry.name: entry for entry in found}
+            return {entry.name + "/" if entry.is_dir(follow_symlinks=False) else entry.name: entry for entry in found}
+
+    def _entered_names(self, directory: str, inside: str, found: Collection[str]) -> List[str]:
+        names = self._ordered(inside, list(found))
         if self._prune is not None:
             self._prune.enter(directory, [name.rstrip("/") for name in names])
-        self._stack.append((inside, iter(names), identity))
+        return names
 
-    def entries(self) -> Iterator[Listed]:
-        """Yield everything below the opened directory, depth first, which is key order."""
-        base, stack, odd = self._base, self._stack, self._odd
-        look = os.stat if self._follow else os.lstat
+    def _pieces(self, inside: str, names: List[str], found: Dict[str, os.DirEntry[str]]) -> Iterator[_Piece]:
+        """Yield the directories among *names*, and between them the files."""
+        first = 0
+        for index in self._apart(inside, names):
+            yield from self._files(inside, names[first:index], found)
+            path = inside + names[index]
+            yield self._odd.pop(path) if path in self._odd else path[:-1]
+            first = index + 1
+        yield from self._files(inside, names[first:] if first else names, found)
+
+    def _apart(self, inside: str, names: List[str]) -> List[int]:
+        odd = self._odd
+        return [index for index, name in enumerate(names) if name[-1] == "/" or (odd and inside + name in odd)]
+
+    def _files(self, inside: str, names: List[str], found: Dict[str, os.DirEntry[str]]) -> Iterator[Packed]:
+        if not self._packed:
+            yield from self._one_by_one(inside, names)
+            return
+        for first in range(0, len(names), PACK):
+            together = names[first : first + PACK]
+            try:
+                looks = self._looks(inside, together, found)
+                stamps = [plain(look.st_size, look.st_mtime_ns, look.st_ino) for look in looks]
+            except (OSError, struct.error):
+                yield from self._one_by_one(inside, together)  # something went, or has numbers beyond 64 bits
+                continue
+            yield from self._runs(inside, together, [look.st_mode for look in looks], stamps)
+
+    def _looks(self, inside: str, names: List[str], found: Dict[str, os.DirEntry[str]]) -> List[os.stat_result]:
+        if found:
+            follow = self._follow
+            return [found[name].stat(follow_symlinks=follow) for name in names]
+        look, place = self._look, self._base + inside
+        return [look(place + name) for name in names]
+
+    def _runs(self, inside: str, names: List[str], modes: List[int], stamps: List[bytes]) -> Iterator[Packed]:
+        run = Run(inside, names, modes, stamps)
+        if all(map(_is_regular, set(modes))):
+            yield run
+            return
+        first = 0
+        for index in (index for index, mode in enumerate(modes) if not _is_regular(mode)):
+            yield from run.part(first, index)
+            yield from self._one_by_one(inside, [names[index]])
+            first = index + 1
+        yield from run.part(first, len(names))
+
+    def _one_by_one(self, inside: str, names: Sequence[str]) -> Iterator[Listed]:
+        base, look = self._base, self._look
         file = Kind.FILE  # looked up once: an enum answers slowly
         item: Optional[Listed]
-        while stack:
-            inside, names, _ = stack[-1]
-            for name in names:
-                path = inside + name
-                if odd and path in odd:
-                    yield odd.pop(path)
-                    continue
-                if name[-1] == "/":
-                    item = self._entered(path[:-1])
-                    if item is not None:
-                        yield item
-                    # Whether it was entered or not, the place to go on is the top of the stack.
-                    break
-                try:
-                    found = look(base + path)
-                except OSError as error:
-                    item = self._unseen(path, error)
+        for name in names:
+            path = inside + name
+            try:
+                found = look(base + path)
+            except OSError as error:
+                item = self._unseen(path, error)
+            else:
+                mode = found.st_mode
+                if _is_regular(mode):
+                    # Written out and by position: this runs once for every file there is.
+                    stamp = Stamp(found.st_size, found.st_mtime_ns, None, None, (), str(found.st_ino))
+                    item = Entry(path, file, stamp, mode & 0o7777)
                 else:
-                    mode = found.st_mode
-                    if mode & 0o170000 == 0o100000:
-                        # Written out and by position: this runs once for every file there is.
-                        stamp = Stamp(found.st_size, found.st_mtime_ns, None, None, (), str(found.st_ino))
-                        item = Entry(path, file, stamp, mode & 0o7777)
-                    else:
-                        item = self._special(path, found)
+                    item = self._special(path, found)
+            if item is not None:
+                yield item
+
+    def entries(self) -> Iterator[Packed]:
+        """Yield everything below the opened directory, depth first, which is key order."""
+        stack = self._stack
+        while stack:
+            for piece in stack[-1][0]:
+                if not isinstance(piece, str):
+                    yield piece
+                    continue
+                item = self._entered(piece)
                 if item is not None:
                     yield item
+                # Whether it was entered or not, the place to go on is the top of the stack.
+                break
             else:
                 stack.pop()
 
     def _unlooped(self, place: str) -> Identity:
         identity = identity_of(os.stat(place))
-        if any(identity == above for _, _, above in self._stack):
+        if any(identity == above for _, above in self._stack):
             raise OSError(errno.ELOOP, "a symbolic link that leads back to a directory above it")
         return identity
 
@@ -164,6 +251,10 @@ def _problem(error: OSError, path: str, extent: Extent) -> Problem:
     if error.errno == errno.ELOOP:
         return Problem(ProblemKind.UNSUPPORTED, path, f"{shown(path)}: {error.strerror}", extent=extent)
     return problem_from(translated(error, path), path, extent=extent)
+
+
+def _is_regular(mode: int) -> bool:
+    return mode & 0o170000 == 0o100000
 
 
 def _leads_to_directory(entry: os.DirEntry[str]) -> bool:
