@@ -8,13 +8,13 @@ A user's own client needs ``list``, ``stat``, ``read``, ``write`` and ``delete``
 from __future__ import annotations
 
 from enum import Enum
-from typing import Collection, ContextManager, Iterator, Optional, Protocol, Tuple, runtime_checkable
+from typing import Collection, ContextManager, Dict, Iterator, Optional, Protocol, Sequence, Tuple, runtime_checkable
 
 from attrs import frozen
 
 from ..core.entry import Entry, Kind, Listed, Stamp
 from ..core.paths import shown
-from ..errors import PreconditionFailed
+from ..errors import PreconditionFailed, StorageError
 
 
 @frozen
@@ -32,6 +32,8 @@ class Capabilities:
     server_copy: bool = False
     server_move: bool = False
     set_mtime: bool = False
+    keeps_mtime: bool = False
+    """A time that is given to a write is kept with the content and told by reads, though not by listings."""
     set_mode: bool = False
     real_directories: bool = False
     symlinks: bool = False
@@ -138,7 +140,10 @@ class Prune(Protocol):
     """Tells a client which directories need not be entered."""
 
     def enter(self, directory: str, names: Collection[str]) -> None:
-        """Take the names in *directory*; called once for it, before anything in it is delivered."""
+        """Take the names in *directory*; called once for it, before anything in it is delivered.
+
+        Where a listing is flat, *names* tells of any name whether it is there, but yields only those at hand.
+        """
 
     def __call__(self, directory: str) -> bool:
         """Say whether *directory* is to be delivered but not entered."""
@@ -150,9 +155,12 @@ class StorageClientProtocol(Protocol):
     Every method raises subclasses of StorageError only. Keys are literal: ``a[1].txt`` is one file.
     """
 
-    capabilities: Capabilities
     identity: str
     """Which storage this is: a text without secrets that is equal for equal places."""
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What the storage can do; an attribute will do as well."""
 
     def list(self, prefix: str = "", *, prune: Optional[Prune] = None) -> Iterator[Listed]:
         """Yield what lies below *prefix*, sorted by position, streaming, and never silently short.
@@ -183,6 +191,25 @@ class SupportsCopy(Protocol):
 
     def copy(self, old: str, new: str, *, expect: Precondition, expect_origin: Optional[Stamp] = None) -> Stamp:
         """Copy *old* to *new*; *expect* is about *new*. Returns the stamp of the copy."""
+
+
+@runtime_checkable
+class SupportsCopyFrom(Protocol):
+    """A storage that copies from another client's root of the same storage, and no byte passes this machine."""
+
+    def can_copy_from(self, origin: StorageClientProtocol) -> bool:
+        """Say whether *origin* is of the same storage."""
+
+    def copy_from(
+        self,
+        origin: StorageClientProtocol,
+        old: str,
+        new: str,
+        *,
+        expect: Precondition,
+        expect_origin: Optional[Stamp] = None,
+    ) -> Stamp:
+        """Copy *old* of *origin* to *new*; *expect* is about *new*. Returns the stamp of the copy."""
 
 
 @runtime_checkable
@@ -261,6 +288,22 @@ class SupportsNames(Protocol):
 
     def name_refusal(self, path: str) -> Optional[str]:
         """Return why nothing of this name can be written, as ``holds '?'`` does, or None where it can."""
+
+
+@runtime_checkable
+class SupportsBulkDelete(Protocol):
+    """A storage that deletes many files by one request."""
+
+    def delete_many(self, paths: Sequence[str]) -> Dict[str, Optional[StorageError]]:
+        """Delete whatever stands at *paths*; return for each None, or why it still stands there."""
+
+
+@runtime_checkable
+class SupportsProof(Protocol):
+    """A storage of which it is found out before the first write which conditions it checks."""
+
+    def prove(self) -> None:
+        """Find out, by harmless requests, what ``capabilities`` then say; known answers cost no request."""
 
 
 @runtime_checkable

@@ -58,6 +58,8 @@ class ServiceFacts:
     """
 
     name: str
+    tried_out: bool = True
+    """Whether conditions are tried out before they are relied on: many servers speak the language, some ignore them."""
     create_if_absent: bool = False
     replace_if_unchanged: bool = False
     delete_if_unchanged: bool = False
@@ -71,9 +73,9 @@ class ServiceFacts:
     """Whether listings tell user metadata, so that ``mtime`` costs no look."""
     bulk_deletion: int = 1
     """How many keys one deletion can name."""
-    part_bytes: int = 16 << 20
+    part_bytes: int = 8 << 20
     """Size of the parts of an upload, and of a ranged download."""
-    single_bytes: int = 16 << 20
+    single_bytes: int = 8 << 20
     """Up to this size content is sent in one request."""
 
 

@@ -1,0 +1,412 @@
+"""The storage client for S3, GCS and Azure: conditional requests on literal keys below one root of one bucket.
+
+Nothing is visible before it is complete, and a version is replaced or deleted only by a request that names it. Where
+an endpoint ignores such a condition, a look right before takes its place, and the window that this leaves is declared.
+Directories exist by the keys below them. Who speaks to the service is in ``objects/``.
+"""
+
+from __future__ import annotations
+
+import mimetypes
+from contextlib import contextmanager
+from typing import Any, Dict, Iterator, Optional, Sequence, Tuple
+
+from attrs import evolve
+
+from ..core.entry import Entry, Kind, Listed, Stamp
+from ..core.paths import refusal, shown
+from ..errors import NotFound, PreconditionFailed, StorageError, Unsupported
+from .digests import digest_of
+from .drivers.content import Incoming, collected
+from .objects.conditions import ConditionMemory, Conditions
+from .objects.listing import ObjectListing
+from .objects.reading import FIRST_BYTES, ObjectSource, RangePool, mtime_text
+from .objects.service import Headers, ObjectInfo, ObjectService
+from .protocol import (
+    ANYTHING,
+    Capabilities,
+    Expectation,
+    Precondition,
+    Prune,
+    Source,
+    StorageClientProtocol,
+    exactly,
+)
+
+_THREADS = 16
+_SECOND_NS = 1_000_000_000
+_OVERWRITTEN = "checked right before; a writer that comes in between is overwritten"
+_WINDOWS = {
+    "create_if_absent": _OVERWRITTEN,
+    "replace_if_unchanged": _OVERWRITTEN,
+    "delete_if_unchanged": "checked right before; a version written in between is deleted",
+}
+_UNPROVED = "not known before the first write tries it out; until then assumed to be " + _OVERWRITTEN
+
+
+class ObjectStorageClient:
+    """What lies below *root*, a prefix within the bucket of *service*.
+
+    *storage* is the identity of the endpoint, by which it is remembered which conditions it checks; empty where
+    nothing is remembered. *why* says why this service serves.
+    """
+
+    def __init__(self, service: ObjectService, root: str, *, identity: str, storage: str = "", why: str = "") -> None:
+        self.identity = identity
+        self.storage = storage
+        self.why = why
+        self._service = service
+        self._root = f"{root.strip('/')}/" if root.strip("/") else ""
+        self._memory = ConditionMemory(service, storage)
+        self._ranges = RangePool()
+        self._described: Optional[Tuple[Conditions, Capabilities]] = None
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self._service.facts.name} {self.identity[:12]}>"
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What the storage can do; conditions are claimed once they are known to be checked."""
+        conditions = self._memory.recalled()
+        if self._described is None or self._described[0] is not conditions:
+            self._described = (conditions, _capabilities(self._service, conditions))
+        return self._described[1]
+
+    def prove(self) -> None:
+        """Find out which conditions the endpoint checks, by requests on a reserved name, unless that is known."""
+        self._memory.settled(self._root)
+
+    # Looking
+
+    def list(self, prefix: str = "", *, prune: Optional[Prune] = None) -> Iterator[Listed]:
+        """Yield what lies below *prefix* in key order, a page at a time."""
+        return iter(ObjectListing(self._service, self._root, prefix, prune))
+
+    def stat(self, path: str) -> Optional[Entry]:
+        """Look at one path, freshly; what only has keys below it is a directory."""
+        if path:
+            info = self._service.head(self._key(path))
+            if info is not None and not info.is_marker:
+                return Entry(path, Kind.FILE, info.stamp)
+        return Entry(path, Kind.DIRECTORY, Stamp()) if self._holds_any(path) else None
+
+    def _holds_any(self, path: str) -> bool:
+        below = f"{self._root}{path}/" if path else self._root
+        try:
+            found = any(page for page in self._service.pages(below, page_size=1))
+        except NotFound:
+            return False  # the bucket itself is missing
+        return found or not below
+
+    def _key(self, path: str) -> str:
+        reason = refusal(path)
+        if reason is not None:
+            raise Unsupported(f"{shown(path)!r} cannot be a file of this storage: it {reason}", path=path)
+        return self._root + path
+
+    @contextmanager
+    def read(self, path: str, *, expect: Optional[Stamp] = None) -> Iterator[Source]:
+        """Open one version for reading; raises PreconditionFailed where it is not the expected one."""
+        key = self._key(path)
+        info, first = self._service.get(key, FIRST_BYTES, expect=expect)
+        if expect is not None:
+            self._check(exactly(expect), path, info)
+        stamp = info.stamp
+
+        def fetch(start: int, end: int) -> bytes:
+            return self._service.read(key, start, end, expect=stamp)
+
+        source = ObjectSource(path, info, first, fetch=fetch, pool=self._ranges)
+        try:
+            yield source
+        finally:
+            source.close()
+
+    def _check(self, expect: Precondition, path: str, info: Optional[ObjectInfo]) -> None:
+        found = None if info is None else Entry(path, Kind.FILE, info.stamp)
+        expect.check(found, path, granularity_ns=_SECOND_NS)
+
+    # Writing
+
+    def name_refusal(self, path: str) -> Optional[str]:
+        """Return why nothing of this name can be written, or None where it can."""
+        return self._service.refusal(self._root + path)
+
+    def write(self, path: str, content: Source, *, expect: Precondition, mtime_ns: Optional[int] = None) -> Stamp:
+        """Write an object by one commit and return the stamp that the service gave it."""
+        key = self._writable(path)
+        headers = self._headers(path, content, mtime_ns)
+        incoming = Incoming(content)
+        try:
+            if content.size is None:
+                with collected(incoming) as spool:
+                    incoming.finish()
+                    return self._sent(path, key, _Sized(spool, incoming.count), expect, headers)
+            return self._sent(path, key, incoming, expect, headers)
+        except StorageError:
+            if incoming.failure is not None:
+                raise incoming.failure from None
+            raise
+
+    def _sent(self, path: str, key: str, content: Any, expect: Precondition, headers: Headers) -> Stamp:
+        facts = self._service.facts
+        size = content.content.size
+        if size <= facts.single_bytes:
+            data = _filled(content, size + 1)
+            content.finish()
+            condition = self._condition(path, key, expect)
+            info = self._called(path, expect, lambda: self._service.put(key, data, expect=condition, headers=headers))
+        else:
+            info = self._uploaded(path, key, content, expect, headers)
+        if info.stamp.size not in (size, None):
+            raise PreconditionFailed(f"{shown(path)}: it holds {info.stamp.size} bytes after {size} were written")
+        return evolve(info.stamp, size=size)
+
+    def _uploaded(self, path: str, key: str, content: Any, expect: Precondition, headers: Headers) -> ObjectInfo:
+        holds = self._memory.settled(self._root).multipart
+        condition = self._condition(path, key, expect, holds=holds)
+
+        def admit() -> None:
+            if content.read(1):
+                raise PreconditionFailed(f"{shown(path)}: the content is longer than {content.content.size} bytes")
+            content.finish()
+            if not holds:
+                self._check(expect, path, self._looked(key, expect))
+
+        def read(size: int) -> bytes:
+            return _filled(content, size)
+
+        size = content.content.size
+        return self._called(
+            path,
+            expect,
+            lambda: self._service.upload(key, read, size, expect=condition, headers=headers, admit=admit),
+        )
+
+    def _writable(self, path: str) -> str:
+        if not path:
+            raise Unsupported("the root itself cannot be a file; give its parent as root and its name as scope")
+        key = self._key(path)
+        reason = self._service.refusal(key)
+        if reason is not None:
+            raise Unsupported(f"{shown(path)!r} cannot be a file of this storage: it {reason}", path=path)
+        return key
+
+    @staticmethod
+    def _headers(path: str, content: Source, mtime_ns: Optional[int]) -> Headers:
+        """Return what travels with the content: what came with it, a guessed type, and the time of the content."""
+        given: Headers = getattr(content, "headers", None) or Headers()
+        metadata = dict(given.metadata)
+        if mtime_ns is not None:
+            metadata["mtime"] = mtime_text(mtime_ns)
+        guessed = given.content_type or mimetypes.guess_type(path, strict=False)[0] or ""
+        return evolve(given, content_type=guessed, metadata=metadata)
+
+    def _condition(self, path: str, key: str, expect: Precondition, *, holds: Optional[bool] = None) -> Precondition:
+        """Return the condition to send; what the service does not check is looked at here, right before.
+
+        RACE: between that look and the request another writer may come; see the windows.
+        """
+        if expect.demand is Expectation.ANYTHING:
+            return expect
+        if holds is None:
+            conditions = self._memory.settled(self._root)
+            absent = expect.demand is Expectation.ABSENT
+            holds = conditions.create_if_absent if absent else conditions.replace_if_unchanged
+        return self._checked(path, key, expect, holds=holds)
+
+    def _checked(self, path: str, key: str, expect: Precondition, *, holds: bool) -> Precondition:
+        stamp = expect.stamp
+        if holds and (stamp is None or stamp.etag or stamp.version):
+            return expect
+        found = self._looked(key, expect)
+        self._check(expect, path, found)
+        return exactly(found.stamp) if holds and found is not None else ANYTHING
+
+    def _looked(self, key: str, expect: Precondition) -> Optional[ObjectInfo]:
+        return None if expect.demand is Expectation.ANYTHING else self._service.head(key)
+
+    @staticmethod
+    def _called(path: str, expect: Precondition, call: Any) -> ObjectInfo:
+        try:
+            info: ObjectInfo = call()
+        except NotFound as error:
+            if expect.demand is Expectation.EXACTLY:
+                raise PreconditionFailed(f"{shown(path)}: it is gone", path=path) from error
+            raise
+        return info
+
+    # Copying, moving, deleting
+
+    def copy(self, old: str, new: str, *, expect: Precondition, expect_origin: Optional[Stamp] = None) -> Stamp:
+        """Copy *old* to *new* within the service, headers included, and return the stamp of the copy."""
+        return self.copy_from(self, old, new, expect=expect, expect_origin=expect_origin)
+
+    def can_copy_from(self, origin: StorageClientProtocol) -> bool:
+        """Say whether *origin* is of the same storage, so that the service can copy from it."""
+        return isinstance(origin, ObjectStorageClient) and bool(self.storage) and self.storage == origin.storage
+
+    def copy_from(
+        self,
+        origin: StorageClientProtocol,
+        old: str,
+        new: str,
+        *,
+        expect: Precondition,
+        expect_origin: Optional[Stamp] = None,
+    ) -> Stamp:
+        """Copy *old* of *origin*, another root of the same storage, to *new*; no byte passes this machine."""
+        assert isinstance(origin, ObjectStorageClient)
+        key = self._writable(new)
+        info = origin._standing(old, expect_origin)  # noqa: SLF001 - another instance of this class
+        holds = self._memory.settled(self._root).copy
+        condition = self._condition(new, key, expect, holds=holds)
+        here = self._service.bucket
+        there = origin._service.bucket  # noqa: SLF001 - as above
+        copied = self._called(
+            new,
+            expect,
+            lambda: self._service.copy(
+                info.key, key, origin_bucket=None if here == there else there, expect_origin=info, expect=condition
+            ),
+        )
+        return evolve(copied.stamp, size=info.stamp.size)
+
+    def _standing(self, path: str, expect: Optional[Stamp]) -> ObjectInfo:
+        info = self._service.head(self._key(path))
+        if expect is not None:
+            self._check(exactly(expect), path, info)
+        if info is None:
+            raise NotFound(f"{shown(path)}: there is nothing there", path=path)
+        return info
+
+    def move(self, old: str, new: str, *, expect: Precondition, expect_origin: Optional[Stamp] = None) -> Stamp:
+        """Copy *old* to *new*, then delete exactly the version that was copied; return the stamp at the new name.
+
+        Where another version took the old name in between, it stays, the copy goes, and PreconditionFailed is raised.
+        """
+        origin = self._standing(old, expect_origin)
+        copied = self.copy(old, new, expect=expect, expect_origin=origin.stamp)
+        try:
+            self.delete(old, expect=exactly(origin.stamp))
+        except PreconditionFailed:
+            if expect.demand is Expectation.ABSENT:
+                self.delete(new, expect=exactly(copied))
+            raise
+        return copied
+
+    def delete(self, path: str, *, expect: Precondition) -> None:
+        """Delete one object; what is gone already is gone, unless *expect* names a version."""
+        key = self._writable(path)
+        if expect.demand is Expectation.ABSENT:
+            self._check(expect, path, self._service.head(key))
+            return
+        condition = expect
+        if expect.demand is Expectation.EXACTLY:
+            holds = self._memory.settled(self._root).delete_if_unchanged
+            condition = self._checked(path, key, expect, holds=holds)
+        try:
+            self._service.delete(key, expect=condition)
+        except NotFound as error:
+            if expect.demand is Expectation.EXACTLY:
+                raise PreconditionFailed(f"{shown(path)}: it is gone", path=path) from error
+
+    def delete_many(self, paths: Sequence[str]) -> Dict[str, Optional[StorageError]]:
+        """Delete whatever stands at *paths*; return for each None, or why it still stands there."""
+        answers: Dict[str, Optional[StorageError]] = {}
+        keys = {self._writable(path): path for path in paths}
+        step = self._service.facts.bulk_deletion
+        for start in range(0, len(keys), step):
+            said = self._service.delete_many(list(keys)[start : start + step])
+            answers.update({keys[key]: answer for key, answer in said.items()})
+        return answers
+
+    def sweep(self, path: str) -> bool:
+        """Delete a temporary object if its writer is dead; say whether it was deleted."""
+        import time
+
+        from .temporary import is_abandoned, is_temporary
+
+        name = path.rpartition("/")[2]
+        found = self._service.head(self._key(path)) if is_temporary(name) else None
+        if found is None:
+            return False
+        mtime_ns = found.stamp.mtime_ns
+        if not is_abandoned(name, None if mtime_ns is None else time.time() - mtime_ns / _SECOND_NS):
+            return False
+        self._service.delete(found.key, expect=ANYTHING)
+        return True
+
+    # Content
+
+    def digest(self, path: str, algorithm: str, *, expect: Optional[Stamp] = None) -> str:
+        """Return ``algorithm:value`` of exactly the expected version: as the service says it, else by reading."""
+        found = self._standing(path, expect).stamp
+        known = found.digest(algorithm)
+        if known is None:
+            told = self._service.digests(self._key(path), expect=found)
+            known = next((each for each in told if each.startswith(algorithm + ":")), None)
+        if known is not None:
+            return known
+        with self.read(path, expect=found) as content:
+            return digest_of(content, algorithm)
+
+    def part_size(self, path: str, *, expect: Stamp) -> Optional[int]:
+        """Return the size of the parts that an object was uploaded in, None where nobody knows."""
+        return self._service.part_size(self._key(path), expect=expect)
+
+    def close(self) -> None:
+        """Let go of connections."""
+        self._ranges.close()
+        self._service.close()
+
+
+class _Sized:
+    """Content that was collected and checked, with its length."""
+
+    def __init__(self, spool: Any, size: int) -> None:
+        self.content = self
+        self.size = size
+        self.read = spool.read
+
+    def finish(self) -> None:
+        """Say nothing: the content was checked when it was collected."""
+
+
+def _filled(content: Any, size: int) -> bytes:
+    """Return the next *size* bytes, fewer only at the end."""
+    pieces = []
+    while size > 0:
+        data = content.read(min(size, 4 << 20))
+        if not data:
+            break
+        pieces.append(data)
+        size -= len(data)
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+
+def _capabilities(service: ObjectService, conditions: Conditions) -> Capabilities:
+    facts = service.facts
+    held = {name: getattr(conditions, name) for name in _WINDOWS}
+    windows = {
+        name: _WINDOWS[name] if conditions.known else _UNPROVED.replace(_OVERWRITTEN, _WINDOWS[name])
+        for name in _WINDOWS
+        if not held[name]
+    }
+    if not conditions.multipart:
+        windows[f"uploads above {facts.single_bytes >> 20} MiB"] = _OVERWRITTEN
+    if not conditions.copy:
+        windows["copies"] = _OVERWRITTEN
+    return Capabilities(
+        atomic_put=True,
+        server_copy=True,
+        server_move=True,
+        listing_digests=True,
+        listing_sorted=True,
+        keeps_mtime=True,
+        mtime_granularity_ns=_SECOND_NS,
+        threads=_THREADS,
+        stamps=("size", "mtime_ns", "etag", "version"),
+        windows=tuple(windows.items()),
+        **held,
+    )

@@ -1,0 +1,193 @@
+"""Which conditions an endpoint really checks: found out once by harmless requests, and remembered.
+
+Many servers speak S3, and some take a condition and ignore it, which would overwrite what somebody else wrote. So
+before the first write a condition that must fail is tried on an object of our own; what was found is kept in the
+user's cache folder for each storage.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+import threading
+import time
+from contextlib import suppress
+from io import BytesIO
+from typing import Any, Callable, Dict, Optional
+
+from attrs import asdict, define, evolve, field, frozen
+
+from ...core.entry import Stamp
+from ...errors import AccessDenied, NotFound, PreconditionFailed, StorageError, Unsupported
+from ..protocol import ABSENT, ANYTHING, exactly
+from ..temporary import temporary
+from .service import Headers, ObjectService, ServiceFacts
+
+_REMEMBERED_SECONDS = 30 * 24 * 3600.0
+_FORMAT = 1
+_NOBODYS = Stamp(etag="00000000000000000000000000000000", version="1")
+
+
+@frozen
+class Conditions:
+    """Which conditions hold; ``known`` says whether that was found out, and not only assumed to be none."""
+
+    create_if_absent: bool = False
+    replace_if_unchanged: bool = False
+    delete_if_unchanged: bool = False
+    multipart: bool = False
+    copy: bool = False
+    known: bool = False
+
+
+def claimed(facts: ServiceFacts) -> Conditions:
+    """Return the conditions that the kind of service checks where it is what it says."""
+    return Conditions(
+        facts.create_if_absent,
+        facts.replace_if_unchanged,
+        facts.delete_if_unchanged,
+        facts.multipart_conditions,
+        facts.copy_conditions,
+        known=True,
+    )
+
+
+@define(eq=False)
+class ConditionMemory:
+    """What is known of one endpoint; *storage* is its identity, empty where nothing is to be kept."""
+
+    service: ObjectService
+    storage: str = ""
+    clock: Callable[[], float] = time.time
+    _found: Optional[Conditions] = field(default=None, init=False)
+    _lock: threading.Lock = field(factory=threading.Lock, init=False)
+
+    def recalled(self) -> Conditions:
+        """Return what is known without asking the service."""
+        if self._found is None:
+            self._found = self._from_earlier()
+        return self._found or Conditions()
+
+    def settled(self, prefix: str) -> Conditions:
+        """Return which conditions hold, found out by a reserved object below *prefix* where nobody knows yet.
+
+        Raises what the service raises where it cannot be reached.
+        """
+        with self._lock:
+            recalled = self.recalled()
+            if recalled.known:
+                return recalled
+            self._found = probed(self.service, prefix)
+            self._keep(self._found)
+            return self._found
+
+    def _from_earlier(self) -> Optional[Conditions]:
+        facts = self.service.facts
+        if not facts.tried_out:
+            return claimed(facts)
+        record = _read(self._place())
+        if record.get("format") != _FORMAT or not 0 <= self.clock() - record.get("at", 0) < _REMEMBERED_SECONDS:
+            return None
+        kept = record.get("conditions")
+        names = asdict(Conditions())
+        if not isinstance(kept, dict) or set(kept) != set(names):
+            return None
+        return _both(claimed(facts), Conditions(**{name: kept[name] is True for name in names}))
+
+    def _place(self) -> str:
+        import platformdirs
+
+        folder = platformdirs.user_cache_dir("syncengine", appauthor=False)
+        return os.path.join(folder, "conditions", f"{self.storage}.json")
+
+    def _keep(self, found: Conditions) -> None:
+        if not self.storage or not found.known:
+            return
+        record = {"format": _FORMAT, "at": self.clock(), "conditions": asdict(found)}
+        # What cannot be kept is found out again.
+        with suppress(OSError):
+            _write(self._place(), record)
+
+
+def _read(place: str) -> Dict[str, Any]:
+    try:
+        with open(place, encoding="utf-8") as stream:
+            record = json.load(stream)
+    except (OSError, ValueError):
+        return {}
+    return record if isinstance(record, dict) else {}
+
+
+def _write(place: str, record: Dict[str, Any]) -> None:
+    folder = os.path.dirname(place)
+    os.makedirs(folder, exist_ok=True)
+    with tempfile.NamedTemporaryFile("w", dir=folder, encoding="utf-8", delete=False) as draft:
+        json.dump(record, draft)
+    os.replace(draft.name, place)
+
+
+def _both(first: Conditions, second: Conditions) -> Conditions:
+    names = asdict(first)
+    return Conditions(**{name: getattr(first, name) and getattr(second, name) for name in names})
+
+
+def probed(service: ObjectService, prefix: str) -> Conditions:
+    """Find out which conditions *service* checks, by one reserved object below *prefix* that is gone afterwards.
+
+    Where no such object may be written, nothing is known and nothing is relied on.
+    """
+    with temporary() as name:
+        key = prefix + name
+        try:
+            service.put(key, b"1", expect=ANYTHING, headers=Headers())
+        except AccessDenied:
+            return Conditions()
+        try:
+            return _both(claimed(service.facts), _tried(service, key))
+        finally:
+            # What is left of it is a reserved name, which listings report and runs sweep.
+            with suppress(StorageError):
+                service.delete(key, expect=ANYTHING)
+
+
+def _tried(service: ObjectService, key: str) -> Conditions:
+    facts = service.facts
+    headers = Headers()
+    stale = exactly(_NOBODYS)
+    content = BytesIO(b"2")
+
+    found = Conditions(
+        create_if_absent=facts.create_if_absent
+        and _refuses(lambda: service.put(key, b"2", expect=ABSENT, headers=headers)),
+        replace_if_unchanged=facts.replace_if_unchanged
+        and _refuses(lambda: service.put(key, b"2", expect=stale, headers=headers)),
+        multipart=facts.multipart_conditions
+        and _refuses(
+            lambda: service.upload(
+                key, lambda size: content.read(size), 1, expect=ABSENT, headers=headers, admit=lambda: None
+            )
+        ),
+        copy=facts.copy_conditions and _refuses(lambda: _copied_onto_itself(service, key)),
+        known=True,
+    )
+    deletes = facts.delete_if_unchanged and _refuses(lambda: service.delete(key, expect=stale))
+    # A service may answer that the condition failed, and have deleted all the same.
+    return evolve(found, delete_if_unchanged=deletes and service.head(key) is not None)
+
+
+def _copied_onto_itself(service: ObjectService, key: str) -> None:
+    info = service.head(key)
+    if info is not None:
+        service.copy(key, key, expect_origin=info, expect=ABSENT)
+
+
+def _refuses(call: Callable[[], Any]) -> bool:
+    """Say whether a call whose condition does not hold is refused for that reason."""
+    try:
+        call()
+    except (PreconditionFailed, NotFound):
+        return True
+    except (Unsupported, AccessDenied):
+        return False
+    return False
