@@ -294,7 +294,7 @@ def _url(url: str, options: Mapping[str, Any]) -> Location:
     identity = _hashed(storage, root)
 
     def make(path: str, symlinks: SymlinkPolicy) -> StorageClientProtocol:
-        return _open_url(url, options, path, identity=identity, secrets=secrets)
+        return _open_url(url, options, path, identity=identity, storage=storage, secrets=secrets)
 
     container = _local_or_linked(links[1:]) if target is not None else None
     remade = () if secrets else (_url_opening, (url,))
@@ -526,19 +526,32 @@ def _secrets(links: List[_Link], options: Mapping[str, Any]) -> Tuple[str, ...]:
 
 
 def _open_url(
-    url: str, options: Mapping[str, Any], path: str, *, identity: str, secrets: Tuple[str, ...]
+    url: str, options: Mapping[str, Any], path: str, *, identity: str, storage: str, secrets: Tuple[str, ...]
 ) -> StorageClientProtocol:
     from fsspec.core import url_to_fs  # type: ignore[import-untyped]
 
-    from .filesystem import client_for
-
     try:
         filesystem, _ = url_to_fs(url, skip_instance_cache=True, **options)
-        return client_for(filesystem, path, identity=identity, secrets=secrets, private=True)
+        return _served(filesystem, path, identity=identity, storage=storage, secrets=secrets, private=True)
     except SyncError:
         raise
     except Exception as error:
         raise translated(error, redacted(url, secrets), secrets=secrets) from error
+
+
+def _served(
+    filesystem: Any, path: str, *, identity: str, storage: str, secrets: Tuple[str, ...], private: bool
+) -> StorageClientProtocol:
+    from .quirks import family_of
+
+    if family_of(filesystem).object_store:
+        from .objects.opening import is_served, object_client
+
+        if is_served(filesystem):
+            return object_client(filesystem, path, identity=identity, storage=storage, secrets=secrets)
+    from .filesystem import client_for
+
+    return client_for(filesystem, path, identity=identity, secrets=secrets, private=private)
 
 
 # Live filesystems, UPaths, clients
@@ -571,7 +584,8 @@ def _live(filesystem: Any, root: str) -> Location:
     identity = _hashed(storage, canonical)
 
     def make(path: str, symlinks: SymlinkPolicy) -> StorageClientProtocol:
-        return _open_live(filesystem, path, identity=identity, secrets=secrets, rebuilt=family in _REBUILT)
+        rebuilt = family in _REBUILT
+        return _open_live(filesystem, path, identity=identity, storage=storage, secrets=secrets, rebuilt=rebuilt)
 
     return Location(_shown_url(link), link.canonical, canonical, identity, storage, opening=_Opening(make, path))
 
@@ -596,15 +610,13 @@ def _held_by_instance(filesystem: Any, family: str) -> str:
 
 
 def _open_live(
-    filesystem: Any, path: str, *, identity: str, secrets: Tuple[str, ...], rebuilt: bool
+    filesystem: Any, path: str, *, identity: str, storage: str, secrets: Tuple[str, ...], rebuilt: bool
 ) -> StorageClientProtocol:
-    from .filesystem import client_for
-
     try:
         if rebuilt:
             options = {**filesystem.storage_options, "skip_instance_cache": True}
             filesystem = type(filesystem)(*filesystem.storage_args, **options)
-        return client_for(filesystem, path, identity=identity, secrets=secrets, private=rebuilt)
+        return _served(filesystem, path, identity=identity, storage=storage, secrets=secrets, private=rebuilt)
     except SyncError:
         raise
     except Exception as error:
