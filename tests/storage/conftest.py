@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, Mapping
 
 import pytest
+from attrs import evolve
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from object_servers import S3Server, moto_server, rclone_server, shared_models
 from servers import ftp_server, http_server, webdav_server
 
 from syncengine.storage.conformance import Factory, Subject
@@ -32,6 +34,10 @@ KINDS = (
     "bare class",
     "rich class",
     "plain client",
+    "moto by obstore",
+    "moto by s3fs",
+    "rclone by obstore",
+    "rclone by s3fs",
 )
 
 
@@ -64,6 +70,18 @@ def webdav_root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
         yield folder, url
 
 
+@pytest.fixture(scope="session")
+def moto() -> Iterator[S3Server]:
+    with shared_models(), moto_server() as url:
+        yield S3Server(url)
+
+
+@pytest.fixture(scope="session")
+def rclone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    with shared_models(), rclone_server(tmp_path_factory.mktemp("rclone")) as url:
+        yield S3Server(url)
+
+
 class Factories:
     """Makes subjects of one kind and closes their clients at the end."""
 
@@ -91,6 +109,10 @@ class Factories:
             "bare class": lambda files: self._registered(files, "bare"),
             "rich class": lambda files: self._registered(files, "rich"),
             "plain client": self._plain,
+            "moto by obstore": lambda files: self._s3(files, "moto", fast=True),
+            "moto by s3fs": lambda files: self._s3(files, "moto", fast=False),
+            "rclone by obstore": lambda files: self._s3(files, "rclone", fast=True),
+            "rclone by s3fs": lambda files: self._s3(files, "rclone", fast=False),
         }
         return makers[kind]
 
@@ -158,6 +180,12 @@ class Factories:
             store[f"{name}/{key}"] = content
         filesystems.RichFileSystem.directories.update(_directories(name, files))
         return self._subject(lambda: locate(f"{protocol}://{name}").open())
+
+    def _s3(self, files: Mapping[str, bytes], server: str, *, fast: bool) -> Subject:
+        running = evolve(self._request.getfixturevalue(server), fast=fast)
+        bucket = running.bucket()
+        running.fill(bucket, files, prefix="root/")
+        return self._subject(lambda: running.client(bucket, "root"))
 
     def _plain(self, files: Mapping[str, bytes]) -> Subject:
         from plain_client import PlainClient

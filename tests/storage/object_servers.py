@@ -1,0 +1,158 @@
+"""Object storage servers on free ports of this machine, each a process of its own, stopped by its process id."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+import uuid
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Callable, Dict, Iterator, Mapping, Optional, Sequence, Tuple
+
+import pytest
+from attrs import frozen
+
+from syncengine.storage.location import locate
+
+KEY, SECRET = "planted-access-key", "planted-object-secret"
+_LONGEST_START_SECONDS = 60.0
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def process(command: Sequence[str], url: str, *, environment: Optional[Mapping[str, str]] = None) -> Iterator[str]:
+    """Run a server for the duration of the block, from when it answers at *url*."""
+    running = subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, **(environment or {})},
+    )
+    try:
+        _wait_for(running, url)
+        yield url
+    finally:
+        running.terminate()
+        running.wait(20)
+
+
+def _wait_for(running: subprocess.Popen[bytes], url: str) -> None:
+    until = time.monotonic() + _LONGEST_START_SECONDS
+    while time.monotonic() < until:
+        assert running.poll() is None, f"the server ended with {running.returncode}"
+        try:
+            with urllib.request.urlopen(url, timeout=5):
+                return
+        except urllib.error.HTTPError:
+            return
+        except OSError:
+            time.sleep(0.02)
+    raise AssertionError(f"nothing answered at {url}")
+
+
+def rclone_program() -> Optional[str]:
+    """Return the path of rclone, None where it is not installed."""
+    beside = Path(sys.executable).with_name("rclone")
+    return str(beside) if beside.exists() else shutil.which("rclone")
+
+
+@contextmanager
+def moto_server() -> Iterator[str]:
+    """Serve S3 from memory, conditions included."""
+    port = free_port()
+    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    with process(command, f"http://127.0.0.1:{port}") as url:
+        yield url
+
+
+@contextmanager
+def rclone_server(folder: Path) -> Iterator[str]:
+    """Serve *folder* over S3 by rclone, which takes conditions and ignores them."""
+    program = rclone_program()
+    if program is None:
+        pytest.skip("rclone is not installed")
+    port = free_port()
+    command = [program, "serve", "s3", str(folder), "--addr", f"127.0.0.1:{port}", "--auth-key", f"{KEY},{SECRET}"]
+    command.append("--no-unicode-normalization")  # two spellings are two objects
+    with process(command, f"http://127.0.0.1:{port}", environment={"RCLONE_CONFIG": os.devnull}) as url:
+        yield url
+
+
+@contextmanager
+def shared_models() -> Iterator[None]:
+    """Let all sessions of botocore share what they read from its files, most of the time it takes to make one."""
+    from botocore import loaders
+
+    made = loaders.create_loader
+    loaders.create_loader = lru_cache(maxsize=None)(made)
+    try:
+        yield
+    finally:
+        loaders.create_loader = made
+
+
+@frozen
+class S3Server:
+    """A running server; ``fast`` decides whether obstore may serve its buckets."""
+
+    url: str
+    fast: bool = True
+
+    @property
+    def options(self) -> Dict[str, Any]:
+        """Storage options for s3fs."""
+        options: Dict[str, Any] = {
+            "key": KEY,
+            "secret": SECRET,
+            "endpoint_url": self.url,
+            "client_kwargs": {"region_name": "us-east-1"},
+        }
+        # An option that obstore does not know, and that changes nothing.
+        return options if self.fast else {**options, "config_kwargs": {"ignore_configured_endpoint_urls": True}}
+
+    def filesystem(self) -> Any:
+        """Return a filesystem for preparing and looking, one for all tests."""
+        import s3fs
+
+        return s3fs.S3FileSystem(**self.options, use_listings_cache=False)
+
+    def bucket(self) -> str:
+        """Make a bucket and return its name."""
+        name = f"bucket-{uuid.uuid4().hex[:20]}"
+        self.filesystem().call_s3("create_bucket", Bucket=name)
+        return name
+
+    def fill(self, bucket: str, files: Mapping[str, bytes], prefix: str = "") -> None:
+        """Put objects there by s3fs's own client, under literal keys."""
+        filesystem = self.filesystem()
+        for key, content in files.items():
+            filesystem.call_s3("put_object", Bucket=bucket, Key=prefix + key, Body=content)
+
+    def keys(self, bucket: str) -> Tuple[str, ...]:
+        """Return all keys of a bucket, sorted."""
+        answer = self.filesystem().call_s3("list_objects_v2", Bucket=bucket)
+        return tuple(sorted(item["Key"] for item in answer.get("Contents", ())))
+
+    def client(self, bucket: str, root: str = "") -> Any:
+        """Return a storage client for *root* in *bucket*."""
+        client = locate(f"s3://{bucket}/{root}" if root else f"s3://{bucket}", options=self.options).open()
+        client._service.refusal = _without_line_breaks(client._service.refusal)
+        return client
+
+
+def _without_line_breaks(refusal: Callable[[str], Optional[str]]) -> Callable[[str], Optional[str]]:
+    """Refuse what S3 can hold and these servers cannot."""
+    return lambda key: "holds a line break" if "\n" in key else refusal(key)
