@@ -35,6 +35,7 @@ __all__ = [
     "load_plan",
     "load_report",
     "outcome_from_record",
+    "outcome_line",
     "outcome_record",
     "plan_digest",
     "plan_from_json",
@@ -79,6 +80,23 @@ def outcome_record(outcome: Outcome) -> Record:
     made = {"operation": canonical.operation_record(outcome.operation)}
     made.update((name, item) for name, item in canonical.record(outcome).items() if name != "operation")
     return made
+
+
+def outcome_line(outcome: Outcome) -> str:
+    """Return the text of ``line(outcome_record(outcome))``, for the usual outcome without a value in between."""
+    rare = outcome.problem, outcome.digest, outcome.retained_at
+    if rare != (None, None, None) or outcome.bytes > canonical.SAFE_INTEGER:
+        return line(outcome_record(outcome))
+    parts = [
+        f', "attempts": {outcome.attempts}' if outcome.attempts else "",
+        f', "bytes": {outcome.bytes}' if outcome.bytes else "",
+        f', "seconds": {outcome.seconds!r}' if outcome.seconds else "",
+    ]
+    for name, stamp in (("before", outcome.before), ("after", outcome.after), ("origin", outcome.origin)):
+        if stamp is not None:
+            parts.append(f', "{name}": {canonical.stamp_line(stamp)}')
+    operation, status = canonical.operation_line(outcome.operation), canonical.quoted(outcome.status)
+    return f'{{"operation": {operation}, "status": {status}{"".join(parts)}}}'
 
 
 def _plan_document(plan: Plan) -> Iterator[str]:
@@ -150,7 +168,7 @@ def _report_document(report: Report) -> Iterator[str]:
     lists: Dict[str, Iterator[str]] = canonical.lines(report.plan)
     # The operations are inside the outcomes.
     del lists["operations"]
-    return _document(header, {"outcomes": map(line, map(outcome_record, report.outcomes)), **lists})
+    return _document(header, {"outcomes": map(outcome_line, report.outcomes), **lists})
 
 
 def _document(header: Record, lists: Mapping[str, Iterable[str]]) -> Iterator[str]:

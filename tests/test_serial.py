@@ -882,3 +882,17 @@ def test_any_plan_is_read_as_it_was_written(
 
     assert values(read) == values(plan)
     assert read.digest == plan.digest
+
+
+outcomes = st.builds(
+    Outcome, operations, st.sampled_from(Status), st.none() | st.just(Problem(ProblemKind.DENIED, "a", "no")),
+    st.integers(0, 3), integers, st.floats(0, 1e9), st.none() | stamps, st.none() | stamps, st.none() | stamps,
+    st.none() | texts, st.none() | texts,
+)  # fmt: skip
+
+
+@settings(max_examples=300, deadline=None)
+@given(outcomes)
+def test_a_line_put_together_by_hand_is_the_line_of_its_record(outcome: Outcome) -> None:
+    assert serial.outcome_line(outcome) == canonical.line(serial.outcome_record(outcome))
+    assert canonical.operation_line(outcome.operation) == canonical.line(canonical.operation_record(outcome.operation))

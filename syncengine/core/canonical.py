@@ -10,6 +10,7 @@ from __future__ import annotations
 from enum import Enum
 from hashlib import sha256
 from json import JSONEncoder
+from json.encoder import encode_basestring_ascii
 from typing import Any, Callable, Dict, Iterable, Iterator, Mapping, Optional, Tuple
 
 from attrs import NOTHING, Factory, fields
@@ -123,6 +124,47 @@ def operation_record(operation: Operation) -> Record:
 
 _SELDOM = ("digest", "group", "key", "mode", "link")
 
+quoted: Callable[[str], str] = encode_basestring_ascii
+"""Write a text, or a member of an enum of texts, as JSON."""
+
+
+def stamp_line(stamp: Optional[Stamp]) -> str:
+    """Return the text of ``line(stamp_record(stamp))``; None is null."""
+    if stamp is None:
+        return "null"
+    size, mtime_ns, file_id = stamp.size, stamp.mtime_ns, stamp.file_id
+    if stamp.etag is not None or stamp.version is not None or stamp.digests or size is None or size > SAFE_INTEGER:
+        return line(stamp_record(stamp))
+    time = "" if mtime_ns is None else f', "mtime_ns": "{mtime_ns}"'
+    number = "" if file_id is None else f', "file_id": {quoted(file_id)}'
+    return f'{{"size": {size}{time}{number}}}'
+
+
+def operation_line(operation: Operation) -> str:
+    """Return the text of ``line(operation_record(operation))``, for the usual operation without a value in between.
+
+    A first copy writes each of its operations twice, into the digest of the plan and into the journal.
+    """
+    origin, size = operation.origin, operation.size
+    rare = operation.digest, operation.group, operation.key, operation.link, operation.counterpart
+    if origin is None or size > SAFE_INTEGER or rare != _NOTHING_RARE:
+        return line(operation_record(operation))
+    side, path = origin
+    target, reason, kind = quoted(operation.target), quoted(operation.reason), quoted(operation.kind)
+    moved = f', "size": {size}' if size else ""
+    retain = ', "retain": true' if operation.retain else ""
+    chosen_by = f', "chosen_by": {quoted(operation.chosen_by)}' if operation.chosen_by else ""
+    mode = f', "mode": {operation.mode}' if operation.mode is not None else ""
+    return (
+        f'{{"action": {quoted(operation.action)}, "path": {quoted(operation.path)}, "target": {target}, '
+        f'"reason": {reason}, "kind": {kind}{moved}, "origin": [{quoted(side)}, {quoted(path)}], '
+        f'"expect_target": {stamp_line(operation.expect_target)}, '
+        f'"expect_origin": {stamp_line(operation.expect_origin)}{retain}{chosen_by}{mode}}}'
+    )
+
+
+_NOTHING_RARE = (None, None, None, None, None)
+
 
 def settings_record(settings: Settings) -> Record:
     """Return the record of the settings, every field of it: a default that changes must not change a saved plan."""
@@ -157,7 +199,9 @@ def deciding(plan: Plan) -> Record:
 
 def lines(plan: Plan) -> Dict[str, Iterator[str]]:
     """Return the lines of each list of a plan, made while they are read."""
-    return {name: map(line, map(encode, getattr(plan, name))) for name in SECTIONS}
+    made: Dict[str, Iterator[str]] = {name: map(line, map(encode, getattr(plan, name))) for name in SECTIONS}
+    made["operations"] = map(operation_line, plan.operations)
+    return made
 
 
 def digest_of(header: Record, lists: Mapping[str, Iterable[str]]) -> str:

@@ -96,6 +96,28 @@ class Draft:
         self._set_aside(position)
         self._store(position, seal(position, payload), payload)
 
+    def put_all(self, rows: Iterable[Tuple[bytes, bytes]]) -> None:
+        """Store many rows, position and content each, the last one of a position; like ``put`` for each of them."""
+        made = sorted(dict(rows).items())
+        if not made or self._stands_between(made[0][0], made[-1][0]):
+            for position, payload in made:
+                self.put(position, payload)
+            return
+        # Nothing stands there: a first copy, which comes in key order, and the last group of one.
+        if not self.header.undo_empty:
+            absent = [(position, seal(position, ABSENT), ABSENT) for position, _ in made]
+            self._connection.executemany("insert or ignore into undo values (?, ?, ?)", absent)
+        sealed = [(position, seal(position, payload), payload) for position, payload in made]
+        self._connection.executemany("insert into rows values (?, ?, ?)", sealed)
+        for position, checksum, payload in sealed:
+            self._count(position, checksum, payload, sign=1)
+
+    def _stands_between(self, first: bytes, last: bytes) -> bool:
+        found = self._connection.execute(
+            "select 1 from rows where position between ? and ? limit 1", (first, last)
+        ).fetchone()
+        return found is not None
+
     def drop(self, position: bytes) -> None:
         """Remove a row if there is one, keeping it as an undo row."""
         if self._set_aside(position):

@@ -422,8 +422,8 @@ class SyncStateManager:
                 draft.drop(encoded(position))
             for position in dormant:
                 self._sleep(draft, encoded(position), generation)
-            for base in rows:
-                draft.put(encoded(base.position), row_bytes(base, generation, swapped=self._swapped))
+            swapped = self._swapped
+            draft.put_all((encoded(base.position), row_bytes(base, generation, swapped=swapped)) for base in rows)
             for operation in settled:
                 draft.drop_intent(encoded(operation))
         self._run = run

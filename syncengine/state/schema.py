@@ -165,6 +165,8 @@ def converted(position: bytes, payload: bytes) -> bytes:
 
 
 def _flags(base: Base, *, swapped: bool) -> int:
+    if base.live and not base.weak and not base.racy and base.kind is not Kind.SYMLINK:
+        return 0
     first = Side.DESTINATION if swapped else Side.SOURCE
     return (
         (0 if base.live else _DORMANT)
