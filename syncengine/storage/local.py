@@ -10,13 +10,14 @@ from __future__ import annotations
 import os
 from functools import wraps
 from stat import S_ISDIR, S_ISLNK
-from typing import Any, Callable, Dict, Iterator, Optional, Set, TypeVar, cast
+from typing import Any, Callable, Dict, Iterator, Optional, Set, Tuple, TypeVar, cast
 
 from ..core.entry import Entry, Kind, Listed, Stamp
 from ..core.modes import SymlinkPolicy
 from ..core.packs import Listing, Packed
 from ..core.paths import parent, parents, refusal, shown
-from ..errors import NotFound, PreconditionFailed, Unsupported
+from ..errors import NotFound, PreconditionFailed, StorageError, Unsupported
+from .local_copying import copied_small
 from .local_facts import Identity, entry_of, followed, identity_at, identity_of, stamp_of, translated
 from .local_listing import Walk
 from .local_reading import LocalSource
@@ -164,6 +165,29 @@ class LocalStorageClient:
             return self.write_link(new, origin.link or "", expect=expect)
         with self.read(old, expect=expect_origin) as content:
             return self.write(new, content, expect=expect, mtime_ns=content.stamp.mtime_ns, mode=content.mode)
+
+    def copy_small(
+        self,
+        origin: LocalStorageClient,
+        old: str,
+        new: str,
+        *,
+        expect_origin: Stamp,
+        mtime_ns: Optional[int],
+        mode: Optional[int],
+    ) -> Optional[Tuple[Stamp, Stamp]]:
+        """Copy a small file of *origin* to the free name *new*, parents included; return what was read and written.
+
+        None means that nothing was done: ``read`` and ``write`` do it, or say why it cannot be done.
+        """
+        if origin._follow:
+            return None
+        try:
+            place, origin_place = self._place(new), origin._place(old)
+            directory = self._directory(new, make=True)
+        except (OSError, StorageError):
+            return None
+        return copied_small(origin_place, directory, place, expect=expect_origin, mtime_ns=mtime_ns, mode=mode)
 
     @_translating
     def move(self, old: str, new: str, *, expect: Precondition, expect_origin: Optional[Stamp] = None) -> Stamp:

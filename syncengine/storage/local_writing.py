@@ -21,7 +21,7 @@ from .protocol import Source
 
 _KERNEL_SLICE_BYTES = 64 * CHUNK_BYTES
 # Files without a name appear in their place by a link from the process's own table of open files.
-_CAN_BE_NAMELESS = hasattr(os, "O_TMPFILE") and os.path.isdir("/proc/self/fd")
+CAN_BE_NAMELESS = hasattr(os, "O_TMPFILE") and os.path.isdir("/proc/self/fd")
 _NO_NAMELESS_FILES = (errno.EISDIR, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOENT)
 _NO_EXCLUSIVE_RENAME = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)
 # What a file system answers that has no hard links, or not between these two places.
@@ -39,7 +39,7 @@ class Draft:
     def __init__(self, path: str, directory: str, *, nameless: bool, private: bool) -> None:
         self._path = path
         self._directory = directory
-        self._nameless = nameless and _CAN_BE_NAMELESS
+        self._nameless = nameless and CAN_BE_NAMELESS
         # Nobody may read what will be private before it is.
         self._permissions = 0o600 if private else 0o666
         self._name: Optional[str] = None

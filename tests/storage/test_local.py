@@ -559,7 +559,7 @@ def system(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> s
         raise OSError(errno.EPERM, "no hard links here")
 
     if lacking >= 1:
-        monkeypatch.setattr(local_writing, "_CAN_BE_NAMELESS", False)
+        monkeypatch.setattr(local_writing, "CAN_BE_NAMELESS", False)
     if lacking >= 2:
         monkeypatch.setattr(local_writing, "_renamed_by_kernel", lambda old, new: False)
     if lacking >= 3:
