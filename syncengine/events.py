@@ -73,6 +73,11 @@ class Emitter:
     def __init__(self, observer: Optional[Observer] = None) -> None:
         self._on: Optional[Callable[[Event], None]] = observer.on if observer is not None else None
 
+    @property
+    def heard(self) -> bool:
+        """Whether anybody listens; where nobody does, an event need not be made."""
+        return self._on is not None
+
     def emit(self, event: Event) -> None:
         """Deliver *event*; an observer can never fail a sync."""
         if self._on is None:

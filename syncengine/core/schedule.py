@@ -43,6 +43,8 @@ class Schedule:
 
 def schedule(operations: Sequence[Operation]) -> Schedule:
     """Return the order in which *operations* are performed."""
+    if _only_fills(operations):
+        return Schedule((), tuple(operations), (), ())
     units, rest = _units(operations)
     writes = [operation for operation in rest if operation.action is not Action.DELETE]
     deletes = [operation for operation in rest if operation.action is Action.DELETE]
@@ -59,6 +61,19 @@ def schedule(operations: Sequence[Operation]) -> Schedule:
     # A move that waits for its readers comes before what waits for that move.
     late.sort(key=lambda each: any(other.id in last for other in each[1]))
     return Schedule(units, tuple(early), tuple(late), tuple(sorted(deletes, key=_deletion_order)))
+
+
+def _only_fills(operations: Sequence[Operation]) -> bool:
+    """Say whether everything comes from one side to free places of the other, so that nothing waits for anything."""
+    target = operations[0].target if operations else None
+    return all(
+        operation.action is Action.CREATE
+        and operation.target is target
+        and operation.expect_target is None
+        and operation.origin is not None
+        and operation.origin[0] is not target
+        for operation in operations
+    )
 
 
 def _units(operations: Sequence[Operation]) -> Tuple[Tuple[Unit, ...], List[Operation]]:

@@ -16,20 +16,29 @@ from attrs import define, evolve, field, frozen
 from ..core.bootstrap import still_to_see
 from ..core.comparator import is_racy
 from ..core.entry import Base, Kind, Side, Stamp
-from ..core.paths import is_within, parents
+from ..core.paths import is_within, parent, parents
 from ..core.plan import Action, Agreement, AgreementKind, Operation, Plan, Reason
 from ..core.report import Outcome, Report, Status
 from ..errors import StorageError
+from ..serial import outcome_line
 from ..state.journal import JournalWriter, Started
 from ..state.manager import Intent, Run, SyncStateManager
 from ..storage.protocol import StorageClientProtocol, SupportsFlush, exactly
 from .job import Job
 from .retention import border
 
+_NOTHING = Stamp()
+
 GROUP = 2_000
 """Outcomes in one group commit: a flush of the disk for each."""
 
 GROUP_SECONDS = 5.0
+
+LINES = 64
+"""Created files whose lines go to the journal at once; the line of anything that can destroy goes by itself.
+
+A killed run may lack the last of them: its files stand there, and the next run finds both sides equal.
+"""
 
 
 @define(eq=False)
@@ -50,10 +59,19 @@ class Recorder:
     _rows: Dict[str, Base] = field(factory=dict, init=False)
     _forgotten: Set[str] = field(factory=set, init=False)
     _directories: Set[str] = field(factory=set, init=False)
+    _lines: List[str] = field(factory=list, init=False)
     _halves: Dict[str, Dict[Side, Outcome]] = field(factory=dict, init=False)
     _pending: int = field(default=0, init=False)
     _last: float = field(default=0.0, init=False)
+    _coarsest_ns: int = field(default=1, init=False)
+    _real_directories: bool = field(default=False, init=False)
     _changed_kind: Set[str] = field(factory=set, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        """Ask the clients once what every copied file needs to know."""
+        capabilities = [client.capabilities for client in self.clients.values()]
+        self._coarsest_ns = max(each.mtime_granularity_ns for each in capabilities)
+        self._real_directories = all(each.real_directories for each in capabilities)
 
     def begin(self) -> None:
         """Take the lock, record the start of the run, and write the plan's agreements down."""
@@ -131,10 +149,9 @@ class Recorder:
 
     def take(self, outcome: Outcome) -> None:
         """Note one outcome, and commit the group when it is full or old."""
-        from ..serial import outcome_record
-
-        assert self._journal is not None
-        self._journal.append(outcome_record(outcome))
+        self._lines.append(outcome_line(outcome))
+        if outcome.operation.action is not Action.CREATE or len(self._lines) >= LINES:
+            self._write_lines()
         if outcome.status is not Status.DONE:
             return
         self._note(outcome)
@@ -142,8 +159,14 @@ class Recorder:
         if self._pending >= GROUP or self.clock() - self._last >= GROUP_SECONDS:
             self.flush()
 
+    def _write_lines(self) -> None:
+        assert self._journal is not None
+        lines, self._lines = self._lines, []
+        self._journal.append_lines(lines)
+
     def flush(self) -> None:
         """Commit the current group: first the sides, then the rows."""
+        self._write_lines()
         if self._pending:
             self._write(flush=True)
 
@@ -234,22 +257,30 @@ class Recorder:
     def _note_copy(self, outcome: Outcome) -> None:
         operation = outcome.operation
         assert operation.origin is not None
-        origin_side, path = operation.origin[0], operation.compared_as
-        stamps = {origin_side: outcome.origin, origin_side.other: outcome.after}
-        if operation.kind is Kind.FILE and None in stamps.values():
+        path, read, made = operation.compared_as, outcome.origin, outcome.after
+        if operation.kind is Kind.FILE and (read is None or made is None):
             return
-        source, destination = stamps[Side.SOURCE] or Stamp(), stamps[Side.DESTINATION] or Stamp()
+        from_source = operation.origin[0] is Side.SOURCE
+        source, destination = (
+            (read or _NOTHING, made or _NOTHING) if from_source else (made or _NOTHING, read or _NOTHING)
+        )
         self._remember(
             Base(
                 path,
                 operation.kind,
                 source,
                 destination,
-                racy=self._racy(operation.kind, {Side.SOURCE: source, Side.DESTINATION: destination}),
+                racy=self._racy_sides(operation.kind, source, destination),
                 digest=outcome.digest,
             )
         )
         self._note_directories(operation, path)
+
+    def _racy_sides(self, kind: Kind, source: Stamp, destination: Stamp) -> Tuple[Side, ...]:
+        now = int(self.clock() * 1e9)
+        if kind is not Kind.FILE or not any(is_racy(stamp, now, self._coarsest_ns) for stamp in (source, destination)):
+            return ()
+        return self._racy(kind, {Side.SOURCE: source, Side.DESTINATION: destination})
 
     def _racy(self, kind: Kind, stamps: Mapping[Side, Stamp]) -> Tuple[Side, ...]:
         if kind is not Kind.FILE:
@@ -263,9 +294,7 @@ class Recorder:
 
     def _note_directories(self, operation: Operation, path: str) -> None:
         """Remember the directories above a copied file: both sides hold them now, or the file could not be there."""
-        if operation.key is not None or not all(
-            client.capabilities.real_directories for client in self.clients.values()
-        ):
+        if operation.key is not None or not self._real_directories or parent(path) in self._directories:
             return
         for directory in parents(path):
             if directory not in self._directories and self._in_scope(directory):
@@ -308,10 +337,13 @@ class Recorder:
 
     def _ended_intents(self, report: Report) -> List[str]:
         """Return the intents that nothing can follow from: their moves were done, or their old names are forgotten."""
+        intents = self.state.intents()
+        if not intents:
+            return []
         status = {outcome.operation.id: outcome.status for outcome in report.outcomes}
         return [
             intent.operation
-            for intent in self.state.intents()
+            for intent in intents
             if status.get(intent.operation) is Status.DONE
             or (intent.operation not in status and self.state.row(intent.paths[0]) is None)
         ]

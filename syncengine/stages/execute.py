@@ -177,7 +177,7 @@ class SyncOperations:
             mtime_ns=expected.mtime_ns if expected is not None else None,
             mode=operation.mode,
             racy=racy,
-            on_bytes=self._progress(operation),
+            on_bytes=self._progress(operation) if self.emitter.heard or self.limits.bandwidth is not None else None,
         )
 
     def _progress(self, operation: Operation) -> Callable[[int], None]:
@@ -353,19 +353,19 @@ class Execute:
         execution = Execution(operations, workers_for(job.clients, job.limits.workers), barrier)
         job.emitter.emit(ApplyStarted(job.run_id, len(plan.operations), plan.totals.transfer_bytes))
         self._sweep(job)
-        outcomes: Dict[str, Outcome] = {operation.id: outcome for operation, outcome in job.stale}
+        outcomes: Dict[Tuple[bool, str], Outcome] = {_place(operation): outcome for operation, outcome in job.stale}
         for outcome in outcomes.values():
             job.emitter.emit(OperationFinished(outcome))
-        left = [operation for operation in plan.operations if operation.id not in outcomes]
+        left = [operation for operation in plan.operations if _place(operation) not in outcomes]
         cancelled_before = job.cancel.is_set()
         with suppress(KeyboardInterrupt), interrupting(execution.interrupt):
             for outcome in execution.run(left, failed=tuple(outcomes.values())):
-                outcomes[outcome.operation.id] = outcome
+                outcomes[_place(outcome.operation)] = outcome
                 if recorder is not None:
                     recorder.take(outcome)
         if not cancelled_before and execution.interrupted_here:
             job.cancel.clear()  # the engine can be used again
-        ended = tuple(outcomes.get(each.id) or Outcome(each, Status.CANCELLED) for each in plan.operations)
+        ended = tuple(outcomes.get(_place(each)) or Outcome(each, Status.CANCELLED) for each in plan.operations)
         return ended, execution.interrupted or len(outcomes) < len(ended)
 
     def _sweep(self, job: Job) -> None:
@@ -375,6 +375,11 @@ class Execute:
             if isinstance(client, SupportsSweep):
                 with suppress(StorageError):
                     client.sweep(path)
+
+
+def _place(operation: Operation) -> Tuple[bool, str]:
+    """Return what no two operations of a plan share; cheaper than an id."""
+    return operation.target is Side.SOURCE, operation.path
 
 
 def _fresh_run_id(job: Job, plan: Plan) -> str:

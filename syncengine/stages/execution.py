@@ -47,11 +47,12 @@ class Execution:
         """Perform *operations* and yield their outcomes as they come; *failed* were given up before."""
         for outcome in failed:
             self._note_failure(outcome)
-        order = schedule(operations)
+        order, emitter = schedule(operations), self.operations.emitter
         for outcome in self._in_order(order):
             if outcome.status is not Status.DONE:
                 self._note_failure(outcome)
-            self.operations.emitter.emit(OperationFinished(outcome))
+            if emitter.heard:
+                emitter.emit(OperationFinished(outcome))
             yield outcome
 
     def _in_order(self, order: Schedule) -> Iterator[Outcome]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from contextlib import contextmanager, suppress
-from typing import Dict, Iterable, Iterator, Mapping, Optional, Tuple
+from contextlib import suppress
+from typing import Dict, Iterable, Mapping, Optional, Tuple
 
 from attrs import evolve, field, frozen
 
@@ -72,7 +72,7 @@ class Retention:
         Without *done* nobody knows what an operation that raised has done to its path: only where the old version is
         proven to stand there still does its copy go, since nobody would report it.
         """
-        place = self._kept.pop(operation.id, None)
+        place = self._kept.pop(operation.id, None) if self._kept else None
         if place is None or done:
             return place
         if self._stands(operation):
@@ -154,14 +154,23 @@ class Retention:
             copy += 1
 
 
-@contextmanager
-def border(path: str) -> Iterator[None]:
+class Border:
     """Let nothing but our own errors pass: one file must not stop the others, whatever a client raises."""
-    try:
-        yield
-    except SyncError:
-        raise
-    except Exception as error:
+
+    __slots__ = ("_path",)
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: Optional[BaseException], trace: object) -> None:
+        if error is None or isinstance(error, SyncError) or not isinstance(error, Exception):
+            return
         from ..storage.translation import translated
 
-        raise translated(error, path) from error
+        raise translated(error, self._path) from error
+
+
+border = Border

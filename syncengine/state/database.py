@@ -6,7 +6,7 @@ import os
 import threading
 from contextlib import contextmanager, suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any, Iterator, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Iterable, Iterator, Optional, Sequence, Tuple
 
 from attrs import evolve
 
