@@ -106,7 +106,7 @@ def test_a_diff_takes_three_sorted_streams() -> None:
             [file("gone", size=1)],
             comparator=FileComparator(),
             joiner=Joiner(),
-            settle=lambda question: None,
+            answer=lambda question: (),
             tally=tally,
         )
     )

@@ -40,17 +40,19 @@ class SideFacts:
     """What a comparison must know of a side.
 
     ``true_mtime`` says that modification times are those of the content; ``cheap_reads`` that a digest can be
-    computed without a network.
+    computed without a network; ``stored_digests`` that the storage can be asked, by a request for one file, for
+    digests that its listings do not tell.
     """
 
     true_mtime: bool = False
     mtime_granularity_ns: int = 1
     cheap_reads: bool = False
+    stored_digests: bool = False
 
 
 @frozen
 class Question:
-    """A digest that would settle a comparison."""
+    """A digest that would settle a comparison; STORED asks for whatever digests the storage itself keeps."""
 
     side: Side
     entry: Entry
@@ -110,13 +112,16 @@ class Change:
 _STRONG = ("sha256", "sha512", "blake2b", "sha1", "md5", "crc64nvme", "etag")
 _WITH_SIZE = ("crc32c", "crc32")
 DEFAULT_ALGORITHM = "sha256"
+STORED = "stored"
+PARTS = "etag-"
+"""Begins the algorithm of an ETag of parts of a known size, ``etag-8388608``: whoever has the content computes it."""
 
 
 def common_digest(first: Stamp, second: Stamp) -> Optional[bool]:
     """Say whether the digests of two stamps prove equal or different content; None where none is common.
 
-    A checksum of 32 bits counts only together with an equal size; composite ETags with unequal values prove nothing,
-    because the part size may differ.
+    A checksum of 32 bits counts only together with an equal size; composite ETags with unequal values prove nothing:
+    the part size may differ, parts may have several sizes, and a key service changes the ETag of equal content.
 
     >>> common_digest(Stamp(digests=("md5:0a",)), Stamp(digests=("md5:0a", "crc32c:77")))
     True
@@ -133,7 +138,11 @@ def common_digest(first: Stamp, second: Stamp) -> Optional[bool]:
             return False
         if first.size is not None and first.size == second.size:
             return True
-    return None
+    return True if any(_is_of_parts(digest) and digest in second.digests for digest in first.digests) else None
+
+
+def _is_of_parts(text: str) -> bool:
+    return text.startswith(PARTS)
 
 
 RACE_WINDOW_NS = 20_000_000
@@ -281,13 +290,19 @@ class FileComparator:
             algorithm = _known(source.stamp, _STRONG) or _known(destination.stamp, _STRONG) or DEFAULT_ALGORITHM
             both = (Question(Side.SOURCE, source, algorithm), Question(Side.DESTINATION, destination, algorithm))
             return tuple(question for question in both if question.entry.stamp.digest(algorithm) is None)
+        stored = (Question(Side.SOURCE, source, STORED), Question(Side.DESTINATION, destination, STORED))
         if reads_source:
-            algorithm_there = _known(destination.stamp)
-            return (Question(Side.SOURCE, source, algorithm_there),) if algorithm_there else ()
+            return self._one_sided(*stored)
         if reads_destination:
-            algorithm_there = _known(source.stamp)
-            return (Question(Side.DESTINATION, destination, algorithm_there),) if algorithm_there else ()
-        return ()
+            return self._one_sided(*reversed(stored))
+        return tuple(question for question in stored if self._facts(question.side).stored_digests)
+
+    def _one_sided(self, readable: Question, other: Question) -> Iterable[Question]:
+        """Return what to ask where one side can be read: a digest that the other has, or what else it may have."""
+        algorithm = _known(other.entry.stamp)
+        if algorithm is not None:
+            return (evolve(readable, algorithm=algorithm),)
+        return (other,) if self._facts(other.side).stored_digests else ()
 
 
 _AS_AGREED = (SideChange.SAME, SideChange.TOUCHED)
@@ -296,7 +311,8 @@ _COMPUTABLE = ("sha256", "sha512", "sha1", "md5", "crc32c", "crc32")
 
 def _known(stamp: Stamp, among: Iterable[str] = _COMPUTABLE) -> Optional[str]:
     computable = (algorithm for algorithm in among if algorithm in _COMPUTABLE)
-    return next((algorithm for algorithm in computable if stamp.digest(algorithm) is not None), None)
+    found = next((algorithm for algorithm in computable if stamp.digest(algorithm) is not None), None)
+    return found or next((digest.partition(":")[0] for digest in stamp.digests if _is_of_parts(digest)), None)
 
 
 def _differ(first: Optional[int], second: Optional[int]) -> bool:

@@ -41,7 +41,7 @@ class SideTraits:
     real_directories: bool = True
     symlinks: bool = False
     keeps_modes: bool = False
-    listing_digests: bool = False
+    listing_digests: Tuple[str, ...] = ()
     cheap_reads: bool = False
     true_mtime: bool = False
     mtime_granularity_ns: int = 1
@@ -236,13 +236,11 @@ class Drafts:
         )
 
     def stamp(self, side: Side, entry: Entry) -> Stamp:
-        """Return the stamp as the listing gives it, without digests that this run computed by reading."""
-        stamp = entry.stamp
+        """Return the stamp as the listing gives it, without digests that this run computed or asked for."""
+        stamp, listed = entry.stamp, self.traits[side].listing_digests
         if not stamp.digests:
             return stamp
-        if not self.traits[side].listing_digests:
-            return evolve(stamp, digests=())
-        return evolve(stamp, digests=tuple(text for text in stamp.digests if not text.startswith("sha256:")))
+        return evolve(stamp, digests=tuple(text for text in stamp.digests if text.partition(":")[0] in listed))
 
     def _racy(self, side: Side, entry: Entry) -> bool:
         granularity = self.traits[side].mtime_granularity_ns

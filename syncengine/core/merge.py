@@ -195,6 +195,10 @@ class Views:
     collision: bool = False
     """One side holds both a file and a directory of this name, which the other side cannot."""
 
+    def entry(self, side: Side) -> Optional[Entry]:
+        """Return what *side* holds."""
+        return self.source if side is Side.SOURCE else self.destination
+
     def with_entry(self, side: Side, entry: Entry) -> Views:
         """Return these views with more known of one side's entry."""
         return evolve(self, source=entry) if side is Side.SOURCE else evolve(self, destination=entry)

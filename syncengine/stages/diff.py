@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Callable, Deque, Iterable, Iterator, Mapping, 
 
 from attrs import define, evolve, field, frozen
 
-from ..core.comparator import Change, Comparison, FileComparator, Question
+from ..core.comparator import STORED, Change, Comparison, FileComparator, Question
 from ..core.entry import Base, Entry, Kind, Pack, Seen, Side, Snapshot
 from ..core.merge import Joiner, Triple, Views, join
 from ..core.packs import Rows
@@ -20,7 +20,7 @@ from ..core.tally import Tally
 from ..errors import StorageError
 from ..events import Emitter, ScanProgressed
 from ..storage.digests import digest
-from ..storage.protocol import StorageClientProtocol
+from ..storage.protocol import StorageClientProtocol, SupportsStoredDigests
 from .job import Changed, Job
 from .scan import mapped, without_strays
 
@@ -28,9 +28,13 @@ if TYPE_CHECKING:
     from concurrent.futures import Future, ThreadPoolExecutor
 
 Settle = Callable[[Question], Optional[str]]
+Answer = Callable[[Question], Tuple[str, ...]]
 
 LOOKAHEAD = 64
 """How many paths may wait for a digest; bounds memory while the stream goes on."""
+
+_ROUNDS = 3
+"""One answer may open the next question: a side's own past, what a storage keeps, what the other has of that."""
 
 PROGRESS_EVERY = 5_000
 
@@ -44,7 +48,7 @@ def changes(
     *,
     comparator: FileComparator,
     joiner: Joiner,
-    settle: Settle,
+    answer: Answer,
     tally: Tally,
     emitter: Optional[Emitter] = None,
     look_at_all: bool = False,
@@ -57,7 +61,7 @@ def changes(
     # Only here unchanged files are left out before they are entries; everything below decides by entries alone.
     triples = join(state, source, destination, None if look_at_all else progress.agreed)
     moved_on = _moved_on(triples, progress, look_at_all=look_at_all)
-    with _Settler(settle) as settler:
+    with _Settler(answer) as settler:
         for views in joiner.views(moved_on):
             if views.region is not None or views.collision:
                 yield from settler.later(views)
@@ -131,8 +135,8 @@ def _moved_on(triples: Iterable[Triple], progress: _Progress, *, look_at_all: bo
 class _Settler:
     """Answers questions in worker threads and hands changes on in order."""
 
-    def __init__(self, settle: Settle) -> None:
-        self._settle = settle
+    def __init__(self, answer: Answer) -> None:
+        self._answer = answer
         self._waiting: Deque[Union[Changed, Future[Changed]]] = deque()
         self._pool: Optional[ThreadPoolExecutor] = None
 
@@ -169,21 +173,24 @@ class _Settler:
             yield _value(self._waiting.popleft())
 
     def _settled(self, views: Views, comparison: Comparison, comparator: FileComparator) -> Change:
-        for final in (False, True):
-            # The first answers may open the cross-side question; the second comparison is the last.
-            views = self._answered(views, comparison.questions)
-            comparison = comparator(views.base, views.source, views.destination, settled=final)
+        for _ in range(_ROUNDS):
+            answered = self._answered(views, comparison.questions)
+            if answered is views:
+                break  # nothing new was learned, and asking again would not help
+            views = answered
+            comparison = comparator(views.base, views.source, views.destination)
             if not comparison.questions:
-                break
-        return _change(views, comparison)
+                return _change(views, comparison)
+        return _change(views, comparator(views.base, views.source, views.destination, settled=True))
 
     def _answered(self, views: Views, questions: Tuple[Question, ...]) -> Views:
         for question in questions:
-            answer = self._settle(question)
-            if answer is None:
-                continue
-            entry = evolve(question.entry, stamp=question.entry.stamp.with_digest(answer))
-            views = views.with_entry(question.side, entry)
+            entry = views.entry(question.side)
+            assert entry is not None, "a question is about what stands on a side"
+            told = {*entry.stamp.digests, *self._answer(question)}
+            if len(told) > len(entry.stamp.digests):
+                stamp = evolve(entry.stamp, digests=tuple(sorted(told)))
+                views = views.with_entry(question.side, evolve(entry, stamp=stamp))
         return views
 
 
@@ -212,6 +219,24 @@ def settling(clients: Mapping[Side, StorageClientProtocol]) -> Settle:
     return settle
 
 
+def answering(clients: Mapping[Side, StorageClientProtocol]) -> Answer:
+    """Return a function that answers all questions of a comparison; empty where an answer cannot be had."""
+    settle = settling(clients)
+
+    def answer(question: Question) -> Tuple[str, ...]:
+        if question.algorithm != STORED:
+            computed = settle(question)
+            return () if computed is None else (computed,)
+        client = clients[question.side]
+        assert isinstance(client, SupportsStoredDigests)
+        try:
+            return client.stored_digests(question.entry.own_path, expect=evolve(question.entry.stamp, digests=()))
+        except StorageError:
+            return ()
+
+    return answer
+
+
 @frozen
 class Diff:
     """The third stage: compares both snapshots with the state and with each other."""
@@ -233,7 +258,7 @@ class Diff:
             destination.packs(),
             comparator=self.comparator or self._comparator(job),
             joiner=Joiner(excludes=job.excludes, holds_both=both_flat),
-            settle=settling(clients),
+            answer=answering(clients),
             tally=job.tally,
             emitter=job.emitter,
             look_at_all=job.settings.force or bool(job.settings.metadata),

@@ -17,7 +17,7 @@ from ..core.report import Outcome, Report
 from ..core.tally import Tally
 from ..events import Emitter
 from ..state.manager import SyncStateManager
-from ..storage.protocol import StorageClientProtocol
+from ..storage.protocol import StorageClientProtocol, SupportsStoredDigests
 
 if TYPE_CHECKING:
     from .filter import IgnoreFileManager
@@ -85,6 +85,7 @@ class Job:
             true_mtime=capabilities.mtime_is_content_time,
             mtime_granularity_ns=capabilities.mtime_granularity_ns,
             cheap_reads=capabilities.cheap_reads,
+            stored_digests=isinstance(self.clients[side], SupportsStoredDigests),
         )
 
     @property

@@ -10,8 +10,9 @@ from collections import OrderedDict
 from functools import lru_cache
 from importlib import import_module
 from threading import Lock
-from typing import BinaryIO, Callable, Optional, Protocol, Tuple, Union
+from typing import Callable, List, Optional, Protocol, Tuple
 
+from ..core.comparator import PARTS
 from ..core.entry import Stamp
 from ..errors import Unsupported
 from .protocol import Source, StorageClientProtocol, SupportsDigest
@@ -46,6 +47,8 @@ def hasher(algorithm: str) -> Hasher:
     """Return a new hasher; raises Unsupported, with what there is, for an algorithm that cannot be computed here."""
     import hashlib
 
+    if algorithm.startswith(PARTS):
+        return PartsHasher(int(algorithm[len(PARTS) :]))
     if algorithm not in algorithms_available():
         available = ", ".join(algorithms_available())
         raise Unsupported(f"the digest {algorithm!r} cannot be computed here; available: {available}")
@@ -129,42 +132,48 @@ class DigestCache:
                 self._values.popitem(last=False)
 
 
-def multipart_etag(stream: Union[Source, BinaryIO], part_size: int) -> str:
-    """Return the ETag that S3 gives content uploaded in parts of *part_size* bytes: ``<md5 of md5s>-<parts>``.
+class PartsHasher:
+    """Computes the ETag that S3 gives content uploaded in parts of *part_size* bytes: ``<md5 of md5s>-<parts>``.
 
-    *stream* is read to its end, a chunk at a time. Empty content is one empty part.
+    Empty content is one empty part.
 
-    >>> import io
-    >>> multipart_etag(io.BytesIO(b"aab"), 2)
+    >>> parts = PartsHasher(2)
+    >>> parts.update(b"aab")
+    >>> parts.hexdigest()
     '4bae95d1ce34ae766cac2a1e313d7b06-2'
     """
-    import hashlib
 
-    if part_size < 1:
-        raise ValueError(f"a part has at least one byte, not {part_size}")
-    whole = hashlib.md5(usedforsecurity=False)
-    count = 0
-    while True:
-        part = _part(stream, part_size)
-        if part is None and count:
-            return f"{whole.hexdigest()}-{count}"
-        whole.update(hashlib.md5(usedforsecurity=False).digest() if part is None else part)
-        count += 1
+    def __init__(self, part_size: int) -> None:
+        if part_size < 1:
+            raise ValueError(f"a part has at least one byte, not {part_size}")
+        self._part_size = part_size
+        self._finished: List[bytes] = []
+        self._begin()
 
+    def _begin(self) -> None:
+        import hashlib
 
-def _part(stream: Union[Source, BinaryIO], part_size: int) -> Optional[bytes]:
-    """Return the MD5 of the next part, or None at the end of the stream."""
-    import hashlib
+        self._part, self._left = hashlib.md5(usedforsecurity=False), self._part_size
 
-    state = hashlib.md5(usedforsecurity=False)
-    left = part_size
-    while left:
-        data = stream.read(min(left, CHUNK_BYTES))
-        if not data:
-            break
-        state.update(data)
-        left -= len(data)
-    return state.digest() if left < part_size else None
+    def update(self, data: bytes, /) -> None:
+        """Take in more bytes."""
+        view = memoryview(data)
+        while view:
+            if not self._left:
+                self._finished.append(self._part.digest())
+                self._begin()
+            taken = view[: self._left]
+            self._part.update(taken)
+            self._left -= len(taken)
+            view = view[len(taken) :]
+
+    def hexdigest(self) -> str:
+        """Return the ETag of everything so far."""
+        import hashlib
+
+        parts = [*self._finished, self._part.digest()]
+        whole = hashlib.md5(b"".join(parts), usedforsecurity=False)
+        return f"{whole.hexdigest()}-{len(parts)}"
 
 
 def _is_installed(package: str) -> bool:

@@ -13,6 +13,7 @@ from typing import Any, Dict, Iterator, Optional, Sequence, Tuple
 
 from attrs import evolve
 
+from ..core.comparator import PARTS
 from ..core.entry import Entry, Kind, Listed, Stamp
 from ..core.paths import refusal, shown
 from ..errors import NotFound, PreconditionFailed, StorageError, Unsupported
@@ -351,9 +352,15 @@ class ObjectStorageClient:
         with self.read(path, expect=found) as content:
             return digest_of(content, algorithm)
 
-    def part_size(self, path: str, *, expect: Stamp) -> Optional[int]:
-        """Return the size of the parts that an object was uploaded in, None where nobody knows."""
-        return self._service.part_size(self._key(path), expect=expect)
+    def stored_digests(self, path: str, *, expect: Optional[Stamp] = None) -> Tuple[str, ...]:
+        """Return what the service keeps of exactly the expected version, and its ETag of parts of a known size."""
+        found = self._standing(path, expect).stamp
+        key = self._key(path)
+        told = {*found.digests, *self._service.digests(key, expect=found)}
+        if found.etag is not None and found.digest("etag") is not None:
+            size = self._service.part_size(key, expect=found)
+            told.update(() if size is None else (f"{PARTS}{size}:{found.etag}",))
+        return tuple(sorted(told))
 
     def close(self) -> None:
         """Let go of connections."""
@@ -401,7 +408,7 @@ def _capabilities(service: ObjectService, conditions: Conditions) -> Capabilitie
         atomic_put=True,
         server_copy=True,
         server_move=True,
-        listing_digests=True,
+        listing_digests=facts.listing_digests,
         listing_sorted=True,
         keeps_mtime=True,
         mtime_granularity_ns=_SECOND_NS,

@@ -37,7 +37,8 @@ class Capabilities:
     set_mode: bool = False
     real_directories: bool = False
     symlinks: bool = False
-    listing_digests: bool = False
+    listing_digests: Tuple[str, ...] = ()
+    """The algorithms of digests that listings tell."""
     listing_sorted: bool = False
     writable: bool = True
     mtime_is_content_time: bool = False
@@ -248,6 +249,18 @@ class SupportsDigest(Protocol):
 
     def digest(self, path: str, algorithm: str, *, expect: Optional[Stamp] = None) -> str:
         """Return ``algorithm:value`` of exactly the expected version."""
+
+
+@runtime_checkable
+class SupportsStoredDigests(Protocol):
+    """A storage that keeps digests which its listings do not tell."""
+
+    def stored_digests(self, path: str, *, expect: Optional[Stamp] = None) -> Tuple[str, ...]:
+        """Return the digests of exactly the expected version as ``algorithm:value``, without reading its content.
+
+        The ETag of an upload in parts of a known size is one: ``etag-<bytes of a part>:<etag>``. Costs a request or
+        two; returns nothing where the storage keeps none.
+        """
 
 
 @runtime_checkable

@@ -163,7 +163,7 @@ def _s3_stamp(info: Info) -> Stamp:
         mtime_ns=nanoseconds(info.get("LastModified")),
         etag=etag,
         version=version if version and version != "null" else None,
-        digests=(f"md5:{etag}",) if is_md5 else (),
+        digests=(f"md5:{etag}",) if is_md5 else (f"etag:{etag}",) if etag and "-" in etag else (),
     )
 
 
@@ -231,7 +231,7 @@ _SFTP = Capabilities(
 _OBJECTS = Capabilities(
     atomic_put=True,
     server_copy=True,
-    listing_digests=True,
+    listing_digests=("md5", "etag"),
     listing_sorted=True,
     mtime_granularity_ns=SECOND_NS,
     threads=16,
@@ -262,7 +262,7 @@ FAMILIES: Tuple[Family, ...] = (
         "zip",
         ("fsspec.implementations.zip.ZipFileSystem",),
         _zip_stamp,
-        evolve(_ARCHIVE, listing_sorted=True, listing_digests=True, stamps=("size", "digests")),
+        evolve(_ARCHIVE, listing_sorted=True, listing_digests=("crc32",), stamps=("size", "digests")),
     ),
     Family(
         "tar",
@@ -337,7 +337,12 @@ FAMILIES: Tuple[Family, ...] = (
         "gcs",
         ("gcsfs.core.GCSFileSystem",),
         _gcs_stamp,
-        evolve(_OBJECTS, mtime_granularity_ns=1, stamps=("size", "version", "digests")),
+        evolve(
+            _OBJECTS,
+            listing_digests=("crc32c", "md5"),
+            mtime_granularity_ns=1,
+            stamps=("size", "version", "digests"),
+        ),
         object_store=True,
     ),
     Family(

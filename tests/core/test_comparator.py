@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Iterable, Optional, Set, Tuple
+from typing import Iterable, List, Optional, Set, Tuple
 
 import pytest
 from attrs import evolve
@@ -415,3 +415,43 @@ def test_a_change_can_be_seen_as_if_one_side_had_nothing(
     assert alone.entry(side.other) is whole.entry(side.other)
     assert expected is (alone.comparison.source if side is Side.SOURCE else alone.comparison.destination)
     assert alone.kind is Kind.FILE
+
+
+# ------------------------------------------------------------------------------------- digests that a storage keeps
+
+KEEPS = SideFacts(stored_digests=True)
+WHOLE, PARTED = Stamp(3, digests=("md5:a",)), Stamp(3, etag="b-2", digests=("etag:b-2",))
+TOLD = Stamp(3, etag="b-2", digests=("etag-2:b-2", "etag:b-2"))
+
+ASKED = [
+    ("a digest at hand is computed on the side that can be read", LOCAL, OLD, KEEPS, WHOLE, ["source md5"]),
+    ("the storage is asked where it tells none", LOCAL, OLD, KEEPS, PARTED, ["destination stored"]),
+    ("the ETag of parts of a known size is computed", LOCAL, OLD, KEEPS, TOLD, ["source etag-2"]),
+    ("nothing is asked of a storage that keeps none", LOCAL, OLD, SideFacts(), PARTED, []),
+    ("two storages are both asked", KEEPS, WHOLE, KEEPS, PARTED, ["source stored", "destination stored"]),
+    ("only the one that keeps some is asked", SideFacts(), Stamp(3), KEEPS, PARTED, ["destination stored"]),
+]
+
+
+@pytest.mark.parametrize(("says", "first", "source", "second", "destination", "expected"), ASKED)
+def test_what_a_storage_keeps_is_asked_for_before_content_is_read(
+    says: str, first: SideFacts, source: Stamp, second: SideFacts, destination: Stamp, expected: List[str]
+) -> None:
+    compare = comparator("hash-only", first, second)
+
+    found = compare(None, entry(source), entry(destination))
+
+    assert [f"{question.side.value} {question.algorithm}" for question in found.questions] == expected
+    assert found.equality is Equality.UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("says", "first", "second", "expected"),
+    [
+        ("the same ETag of the same parts", "etag-2:b-2", "etag-2:b-2", True),
+        ("another ETag of the same parts: a key service may have changed it", "etag-2:b-2", "etag-2:c-2", None),
+        ("ETags of parts of two sizes", "etag-2:b-2", "etag-3:b-2", None),
+    ],
+)
+def test_etags_of_parts_prove_only_equality(says: str, first: str, second: str, expected: Optional[bool]) -> None:
+    assert common_digest(Stamp(3, digests=(first,)), Stamp(3, digests=(second,))) is expected

@@ -674,7 +674,7 @@ def test_a_stamp_that_was_too_young_is_recorded_as_racy(seconds: int, racy: Tupl
 
 
 def test_digests_of_the_listing_stay_in_the_stamps_and_computed_ones_do_not() -> None:
-    keeps = Sides(evolve(LOCAL, listing_digests=True), LOCAL)
+    keeps = Sides(evolve(LOCAL, listing_digests=("md5",)), LOCAL)
     (operation,) = planned(NOTHING, {"f": "x"}, {"f": "y"}, sides=keeps).operations
 
     assert operation.expect_origin is not None

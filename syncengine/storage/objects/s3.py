@@ -48,6 +48,7 @@ FACTS = ServiceFacts(
     replace_if_unchanged=True,
     delete_if_unchanged=True,
     multipart_conditions=True,
+    listing_digests=("md5", "etag"),
     bulk_deletion=_BULK_KEYS,
 )
 """What S3 defines and is always sent, but for the condition of a copy, which few servers know.

@@ -71,6 +71,8 @@ class ServiceFacts:
     """Whether a rename is one call (a bucket with a hierarchical namespace, GCS ``moveTo``)."""
     listing_metadata: bool = False
     """Whether listings tell user metadata, so that ``mtime`` costs no look."""
+    listing_digests: Tuple[str, ...] = ("md5",)
+    """The algorithms of the digests that listings tell."""
     bulk_deletion: int = 1
     """How many keys one deletion can name."""
     part_bytes: int = 8 << 20
