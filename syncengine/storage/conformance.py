@@ -43,6 +43,7 @@ from .protocol import (
     SupportsDirectories,
     SupportsLinks,
     SupportsMove,
+    SupportsMoveDirectory,
     SupportsSweep,
     exactly,
 )
@@ -606,6 +607,28 @@ def moves_within_itself(make: Factory) -> None:
     _need(_content(client, "taken") == b"content", "the moved file has other content")
 
 
+def moves_whole_directories(make: Factory) -> None:
+    """A directory moves with everything in it, whose stamps stay, and never over anything."""
+    subject = _writable(make, {"old[1]/file": b"1", "old[1]/deep/file": b"22", "taken/file": b"3", "file": b"4"})
+    if subject is None:
+        return
+    client = subject.client
+    if not isinstance(client, SupportsMoveDirectory):
+        return
+    before = {path: entry.stamp for path, entry in _files(client, "old[1]").items()}
+    _refused(PreconditionFailed, "moving onto a directory", client.move_directory, "old[1]", "taken")
+    _refused(PreconditionFailed, "moving onto a file", client.move_directory, "old[1]", "file")
+    _refused(PreconditionFailed, "moving a file as a directory", client.move_directory, "file", "new")
+    _refused(NotFound, "moving what is missing", client.move_directory, "none", "new")
+    _need(_files(client, "old[1]").keys() == before.keys(), "a refused move moved something")
+    client.move_directory("old[1]", "new/place*")
+    _need(client.stat("old[1]") is None, "the directory also stands under its old name")
+    found = _files(subject.again(), "new/place*")
+    moved = {"new/place*" + path[len("old[1]") :]: stamp for path, stamp in before.items()}
+    _need(found.keys() == moved.keys(), f"the moved directory holds {sorted(found)}")
+    _need(all(_same(client, moved[path], found[path].stamp) for path in moved), "a stamp changed by moving")
+
+
 def makes_and_removes_directories(make: Factory) -> None:
     """A directory is made with its parents, listed while empty, and removed only while empty."""
     subject = _writable(make, {"full/file": b"1"})
@@ -699,6 +722,7 @@ CHECKS: Tuple[Check, ...] = (
     sets_times_where_it_says_so,
     copies_within_itself,
     moves_within_itself,
+    moves_whole_directories,
     makes_and_removes_directories,
     digests_the_expected_version,
     holds_links_where_it_says_so,

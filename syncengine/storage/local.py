@@ -209,6 +209,27 @@ class LocalStorageClient:
         return origin.stamp
 
     @_translating
+    def move_directory(self, old: str, new: str) -> None:
+        """Rename a directory with everything in it, parents of *new* included; never over anything."""
+        if self._origin(old, None).kind is not Kind.DIRECTORY:
+            raise PreconditionFailed(f"{shown(old)}: it is not a directory", path=old)
+        old_place, new_place = self._safe_place(old), self._safe_place(new, make=True)
+        try:
+            rename_exclusively(old_place, new_place)
+        except FileExistsError as error:
+            raise translated(error, new) from error
+        self._directories.clear()
+
+    @_translating
+    def change_times(self, directory: str) -> Optional[Iterator[Tuple[str, int]]]:
+        """Yield the files below *directory* with the change times of their inodes; None where these prove nothing."""
+        from .local_times import change_times, keeps_change_times
+
+        if not keeps_change_times(self._place(directory)):
+            return None
+        return iter(list(change_times(self._base, directory)))
+
+    @_translating
     def preserve(self, path: str, new: str, *, expect: Precondition) -> Stamp:
         """Make the version at *path* also available at *new*, which must be free: by a hard link, or else a copy."""
         found = self._expected(path, expect)

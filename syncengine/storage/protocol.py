@@ -222,6 +222,30 @@ class SupportsMove(Protocol):
 
 
 @runtime_checkable
+class SupportsMoveDirectory(Protocol):
+    """A storage that renames a directory with everything in it by one call."""
+
+    def move_directory(self, old: str, new: str) -> None:
+        """Rename the directory *old* to *new*, which must be free, parents of *new* included.
+
+        The stamps of the files in it stay what they are. Raises PreconditionFailed where something stands at *new* or
+        *old* is no directory; nothing has happened then.
+        """
+
+
+@runtime_checkable
+class SupportsChangeTimes(Protocol):
+    """A storage that knows when anything last happened to a file, by a time that nobody can set."""
+
+    def change_times(self, directory: str) -> Optional[Iterator[Tuple[str, int]]]:
+        """Yield the files below *directory* with that time in nanoseconds since the epoch, by this machine's clock.
+
+        A new file never has an older one than its making, and renaming a directory leaves those of the files in it.
+        None where that does not hold for the file system underneath.
+        """
+
+
+@runtime_checkable
 class SupportsPreserve(Protocol):
     """A storage that keeps a version under a second name without moving its bytes, where it can."""
 

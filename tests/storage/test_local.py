@@ -23,7 +23,7 @@ from syncengine import errors
 from syncengine.core.entry import Entry, Extent, Kind, Listed, Problem, ProblemKind, Stamp
 from syncengine.core.modes import SymlinkPolicy
 from syncengine.core.paths import RESERVED_PREFIX, encoded
-from syncengine.storage import local, local_writing, protocol
+from syncengine.storage import local, local_times, local_writing, protocol
 from syncengine.storage.local import LocalStorageClient
 from syncengine.storage.local_facts import translated
 from syncengine.storage.protocol import ABSENT, ANYTHING, exactly
@@ -999,3 +999,36 @@ def test_errors_of_the_system_say_what_the_caller_can_do(number, expected):
     assert type(failure) is expected
     assert failure.path == "a\nb"
     assert str(failure).startswith("a\\nb: ")
+
+
+def test_change_times_tell_a_renamed_directory_from_one_that_was_made_anew(tmp_path: Path) -> None:
+    """Size, time and even the inode of a new file may be those of a deleted one; the change time never is."""
+    (tmp_path / "old" / "deep").mkdir(parents=True)
+    for name in ("old/a", "old/deep/b"):
+        (tmp_path / name).write_text("1")
+    client = LocalStorageClient(str(tmp_path))
+    before = client.change_times("old")
+    if before is None:
+        pytest.skip("the file system of the temporary folder is not known to keep change times")
+    agreed = dict(before)
+    (tmp_path / "old").rename(tmp_path / "new")
+    renamed = client.change_times("new")
+    assert renamed is not None
+    assert {path.replace("new", "old", 1): time for path, time in renamed} == agreed
+
+    found = (tmp_path / "new/a").stat()
+    while (tmp_path / "new/a").stat().st_ctime_ns == found.st_ctime_ns:  # until the kernel's clock has ticked
+        (tmp_path / "new/a").unlink()
+        (tmp_path / "new/a").write_text("2")
+        os.utime(tmp_path / "new/a", ns=(found.st_atime_ns, found.st_mtime_ns))
+    anew = client.change_times("new")
+    assert anew is not None
+    assert dict(anew)["new/a"] > agreed["old/a"]
+
+
+def test_change_times_prove_nothing_where_the_system_does_not_say_what_it_keeps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(local_times, "_MOUNTS", str(tmp_path / "missing"))
+
+    assert LocalStorageClient(str(tmp_path)).change_times("") is None
