@@ -42,7 +42,7 @@ _PACKAGES = {
     "s3": "s3fs",
     "gcs": "gcsfs",
     "abfs": "adlfs",
-    "sftp": "paramiko",
+    "sftp": "sshfs",
     "http": "aiohttp",
     "https": "aiohttp",
     "webdav": "webdav4",
@@ -125,7 +125,7 @@ class Location:
     def open(self, *, symlinks: SymlinkPolicy = SymlinkPolicy.SKIP) -> StorageClientProtocol:
         """Return a client for this location; raises StorageError where it cannot be connected to.
 
-        *symlinks* matters for local roots only. The caller closes the client where it has ``close``.
+        *symlinks* matters for local and SFTP roots only. The caller closes the client where it has ``close``.
         """
         return self._opening.make(self._opening.path, symlinks)
 
@@ -294,7 +294,10 @@ def _url(url: str, options: Mapping[str, Any]) -> Location:
     identity = _hashed(storage, root)
 
     def make(path: str, symlinks: SymlinkPolicy) -> StorageClientProtocol:
-        return _open_url(url, options, path, identity=identity, storage=storage, secrets=secrets)
+        if target is None and _is_sshfs(first.filesystem_class):
+            return _open_sftp(first.options, path, symlinks, identity=identity, secrets=secrets)
+        verifying = _verifying(options, links)
+        return _open_url(url, verifying, path, identity=identity, storage=storage, secrets=secrets)
 
     container = _local_or_linked(links[1:]) if target is not None else None
     remade = () if secrets else (_url_opening, (url,))
@@ -554,10 +557,35 @@ def _served(
     return client_for(filesystem, path, identity=identity, secrets=secrets, private=private)
 
 
+def _is_sshfs(filesystem_class: Any) -> bool:
+    from .quirks import family_of_class
+
+    return family_of_class(filesystem_class).name == "sshfs"
+
+
+def _open_sftp(
+    options: Mapping[str, Any], path: str, symlinks: SymlinkPolicy, *, identity: str, secrets: Tuple[str, ...]
+) -> StorageClientProtocol:
+    # sshfs itself is never instantiated: it would connect at once, and without any look at the host key.
+    from .sftp import sftp_client
+
+    return sftp_client(options, path, identity=identity, symlinks=symlinks, secrets=secrets)
+
+
+def _verifying(options: Mapping[str, Any], links: List[_Link]) -> Dict[str, Any]:
+    """Return *options* with which host keys are verified where archives are read through SFTP."""
+    verified: Dict[str, Any] = dict(options)
+    for link in links[1:]:
+        if _is_sshfs(link.filesystem_class):
+            # What asyncssh takes for "the usual files"; sshfs would take silence for "none".
+            verified[link.protocol] = {"known_hosts": (), **(options.get(link.protocol) or {})}
+    return verified
+
+
 # Live filesystems, UPaths, clients
 
 # What these instances know is in their options, so another instance is as good; others may hold what nobody else has.
-_REBUILT = ("http", "ftp", "webdav", "sftp", "sshfs", "s3", "gcs", "azure")
+_REBUILT = ("http", "ftp", "webdav", "sftp", "s3", "gcs", "azure")
 
 
 def _live(filesystem: Any, root: str) -> Location:
@@ -572,6 +600,9 @@ def _live(filesystem: Any, root: str) -> Location:
         raise RecipeError("a caching filesystem keeps copies that go stale; give the filesystem below it")
     if not hasattr(filesystem, "_strip_protocol"):
         raise RecipeError(f"a {type(filesystem).__name__} is not a filesystem")
+    if _is_sshfs(type(filesystem)):
+        named = dict(zip(("host",), filesystem.storage_args))
+        return _sshfs(type(filesystem), {**named, **filesystem.storage_options}, root)
     path = filesystem._strip_protocol(root)  # noqa: SLF001 - as above
     protocol = filesystem.protocol if isinstance(filesystem.protocol, str) else filesystem.protocol[0]
     shown_path = path if "://" in path else f"{protocol}://{path.lstrip('/')}"
@@ -588,6 +619,20 @@ def _live(filesystem: Any, root: str) -> Location:
         return _open_live(filesystem, path, identity=identity, storage=storage, secrets=secrets, rebuilt=rebuilt)
 
     return Location(_shown_url(link), link.canonical, canonical, identity, storage, opening=_Opening(make, path))
+
+
+def _sshfs(filesystem_class: Any, options: Mapping[str, Any], root: str) -> Location:
+    """Return the place that an instance of sshfs with these options would mean; none is made, and none is used."""
+    path = filesystem_class._strip_protocol(root)  # noqa: SLF001 - what fsspec asks of every class
+    host = str(options.get("host", ""))
+    link = _Link("sftp", filesystem_class, path, dict(options), f"sftp://{host}/{path.lstrip('/')}")
+    storage, canonical, secrets = _storage_identity([link]), _canonical_root(link), _secrets([link], options)
+    identity = _hashed(storage, canonical)
+
+    def make(path: str, symlinks: SymlinkPolicy) -> StorageClientProtocol:
+        return _open_sftp(options, path, symlinks, identity=identity, secrets=secrets)
+
+    return Location(_shown_url(link), "sftp", canonical, identity, storage, opening=_Opening(make, path))
 
 
 def _live_options(filesystem: Any) -> Dict[str, Any]:
@@ -629,7 +674,14 @@ def _is_upath(spec: Any) -> bool:
 
 def _upath(spec: Any) -> Location:
     # Handed to fsspec as it is, a remote UPath becomes a path below the current folder.
-    return _local(str(spec.path)) if spec.protocol in ("", *_LOCAL_PROTOCOLS) else _live(spec.fs, spec.path)
+    if spec.protocol in ("", *_LOCAL_PROTOCOLS):
+        return _local(str(spec.path))
+    filesystem_class = _class_of(spec.protocol)
+    if _is_sshfs(filesystem_class):
+        from fsspec.config import apply_config
+
+        return _sshfs(filesystem_class, apply_config(filesystem_class, dict(spec.storage_options)), spec.path)
+    return _live(spec.fs, spec.path)
 
 
 def _client(client: Any) -> Location:

@@ -1,0 +1,239 @@
+"""One SSH connection with a few SFTP channels, shared by all threads that use a client, and reopened when it drops.
+
+An event loop in a thread of its own serves all SFTP clients of the process. A caller's thread hands over one
+coroutine and waits for it, so a small file costs one change of threads, however many requests it takes.
+
+Host keys are verified as ``ssh`` does: against ``~/.ssh/known_hosts`` or what ``~/.ssh/config`` names, unless the
+option ``known_hosts`` says something else; only ``known_hosts=None`` switches that off.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from concurrent.futures import CancelledError, Future
+from typing import Any, Awaitable, Callable, Coroutine, Dict, List, Mapping, Optional, Tuple
+
+import asyncssh
+
+from ..core.paths import shown
+from ..errors import AccessDenied, RecipeError
+from .sftp_channel import Channel, Lost
+
+Work = Callable[[Channel], Awaitable[Any]]
+
+_MOST_CHANNELS = 4
+# sshd allows ten sessions a connection; sshfs, another user of the same options, takes eight of them.
+_BUSY_WITH = 24
+"""With so many answers due on every channel, another one is opened."""
+
+_KEEPALIVE = {"keepalive_interval": 15, "keepalive_count_max": 4}
+# What fsspec and sshfs take for themselves and asyncssh does not know.
+_OF_FSSPEC = (
+    *("asynchronous", "batch_size", "listings_expiry_time", "loop", "max_paths", "skip_instance_cache"),
+    *("use_listings_cache", "pool_type", "max_sessions", "sftp_client_kwargs", "timeout", "url_query", "url_fragment"),
+)
+
+
+# The loop
+
+_loop_lock = threading.Lock()
+_loops: Dict[int, asyncio.AbstractEventLoop] = {}
+
+
+def background_loop() -> asyncio.AbstractEventLoop:
+    """Return the event loop of this process for SFTP, which runs in a thread of its own."""
+    with _loop_lock:
+        # A thread does not survive a fork, so a child needs a loop of its own.
+        loop = _loops.get(os.getpid())
+        if loop is None:
+            loop = _loops[os.getpid()] = asyncio.new_event_loop()
+            threading.Thread(target=loop.run_forever, name="syncengine-sftp", daemon=True).start()
+        return loop
+
+
+# Options
+
+
+def connection_options(options: Mapping[str, Any]) -> Dict[str, Any]:
+    """Return what of fsspec's options asyncssh is to be given: host keys are verified where nothing is said of them."""
+    asked = {name: value for name, value in options.items() if name not in _OF_FSSPEC}
+    if options.get("timeout") is not None:
+        asked.setdefault("connect_timeout", options["timeout"])
+    return {**_KEEPALIVE, **asked}
+
+
+def most_channels(options: Mapping[str, Any]) -> int:
+    """Return how many channels may be open, given the ``max_sessions`` that a server allows."""
+    return max(1, min(_MOST_CHANNELS, int(options.get("max_sessions") or _MOST_CHANNELS)))
+
+
+class _Verifier(asyncssh.SSHClient):
+    """Remembers the host key that was not found among the known ones."""
+
+    def __init__(self) -> None:
+        self.refused: Optional[Tuple[str, str, int, asyncssh.SSHKey]] = None
+
+    def validate_host_public_key(self, host: str, addr: str, port: int, key: asyncssh.SSHKey) -> bool:
+        """Refuse the key."""
+        self.refused = (host, addr, port, key)
+        return False
+
+
+def _unverified(verifier: _Verifier, known_hosts: Any, reason: str) -> AccessDenied:
+    if verifier.refused is None:
+        return AccessDenied(f"the server could not prove who it is: {reason}")
+    host, address, port, key = verifier.refused
+    place = host if port == 22 else f"[{host}]:{port}"
+    print_of_key = f"{key.get_algorithm()} {key.get_fingerprint()}"
+    if _knows_another(known_hosts, host, address, port):
+        return AccessDenied(
+            f"the host key of {shown(place)} has changed: it shows {print_of_key}, which is not in known_hosts. "
+            "Somebody may be listening in, or the server was set up anew; ask its administrator, and only then "
+            f"remove the old key (ssh-keygen -R '{shown(place)}') and accept the new one"
+        )
+    option = f"-p {port} " if port != 22 else ""
+    return AccessDenied(
+        f"the host key of {shown(place)} is not known: it shows {print_of_key}. If that is right, accept it with "
+        f"'ssh {option}{shown(host)}', or name the file that has it with the option known_hosts; "
+        "known_hosts=None connects without any proof of who answers"
+    )
+
+
+def _knows_another(known_hosts: Any, host: str, address: str, port: int) -> bool:
+    if known_hosts == ():
+        usual = os.path.expanduser("~/.ssh/known_hosts")
+        known_hosts = usual if os.path.exists(usual) else b""
+    try:
+        found = asyncssh.match_known_hosts(known_hosts, host, address, port)
+    except (OSError, ValueError):
+        return False
+    return bool(found[0])
+
+
+class Connection:
+    """Runs work on channels to one server, opening and reopening what is missing; safe to use from any thread.
+
+    Raises what asyncssh raises where the server cannot be reached, and Lost where it went away in between.
+    """
+
+    def __init__(self, options: Mapping[str, Any]) -> None:
+        self._options = connection_options(options)
+        self._most_channels = most_channels(options)
+        self._loop = background_loop()
+        self._process = os.getpid()
+        self._ssh: Optional[asyncssh.SSHClientConnection] = None
+        self._channels: List[Channel] = []
+        self._opening: Optional[asyncio.Lock] = None
+        self._closed = False
+        self.server = ""
+        """What the server calls itself."""
+
+    # From the threads of callers
+
+    def run(self, work: Work, *, again: bool = False) -> Any:
+        """Do *work* on a channel and return its result; *again* does it once more where the connection drops."""
+        return finished(self.begin(work, again=again))
+
+    def begin(self, work: Work, *, again: bool = False) -> Future[Any]:
+        """Begin *work* on a channel and return at once."""
+        if os.getpid() != self._process:
+            raise Lost("the connection belongs to the process that this one was forked from; open the place again")
+        return asyncio.run_coroutine_threadsafe(self._run(work, again=again), self._loop)
+
+    def begin_on(self, task: Coroutine[Any, Any, Any]) -> Future[Any]:
+        """Begin what is bound to a channel already and return at once."""
+        return asyncio.run_coroutine_threadsafe(task, self._loop)
+
+    def close(self) -> None:
+        """Close the connection, if it is open; whoever still waits is told that it is lost."""
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._close)
+
+    # On the loop
+
+    async def _run(self, work: Work, *, again: bool) -> Any:
+        channel = await self.channel()
+        try:
+            return await work(channel)
+        except Lost:
+            if not again:
+                raise
+        return await work(await self.channel())
+
+    async def channel(self) -> Channel:
+        """Return the channel with the least to do; all who find the connection gone wait for one new one."""
+        found = self._least_busy()
+        if found is not None and (found.waiting < _BUSY_WITH or not self._may_open()):
+            return found
+        if self._opening is None:
+            self._opening = asyncio.Lock()
+        async with self._opening:
+            found = self._least_busy()
+            if found is None or (found.waiting >= _BUSY_WITH and self._may_open()):
+                found = await self._opened(found)
+        return found
+
+    def _least_busy(self) -> Optional[Channel]:
+        self._channels = [channel for channel in self._channels if channel.lost is None]
+        return min(self._channels, key=lambda channel: channel.waiting, default=None)
+
+    def _may_open(self) -> bool:
+        return len(self._channels) < self._most_channels
+
+    async def _opened(self, otherwise: Optional[Channel]) -> Channel:
+        if otherwise is None:
+            await self._connect()
+        assert self._ssh is not None
+        try:
+            channel = await _started(self._ssh)
+        except (asyncssh.ChannelOpenError, Lost):
+            if otherwise is None:
+                raise
+            # The server allows no more of them; those that are open have to do.
+            self._most_channels = len(self._channels)
+            return otherwise
+        self._channels.append(channel)
+        return channel
+
+    async def _connect(self) -> None:
+        if self._closed:
+            raise Lost("the client was closed")
+        self._drop()
+        verifier = _Verifier()
+        try:
+            self._ssh = await asyncssh.connect(client_factory=lambda: verifier, **self._options)
+        except asyncssh.HostKeyNotVerifiable as error:
+            raise _unverified(verifier, self._options.get("known_hosts", ()), error.reason) from error
+        except TypeError as error:
+            # An option that asyncssh does not know; the message names it.
+            raise RecipeError(f"sftp: {error}; options are those of asyncssh.connect") from error
+        self.server = str(self._ssh.get_extra_info("server_version") or "")
+
+    def _close(self) -> None:
+        self._closed = True
+        self._drop()
+
+    def _drop(self) -> None:
+        if self._ssh is not None:
+            self._ssh.abort()
+            self._ssh = None
+
+
+def finished(future: Future[Any]) -> Any:
+    """Return what *future* comes to; an interrupt here cancels it there."""
+    try:
+        return future.result()
+    except CancelledError as error:
+        raise Lost("the connection was closed") from error
+    except KeyboardInterrupt:
+        future.cancel()
+        raise
+
+
+async def _started(ssh: asyncssh.SSHClientConnection) -> Channel:
+    _, channel = await ssh.create_session(Channel, subsystem="sftp", encoding=None)
+    assert isinstance(channel, Channel)
+    await channel.start()
+    return channel
