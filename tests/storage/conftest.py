@@ -18,6 +18,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from object_servers import S3Server, moto_server, rclone_server, shared_models
 from servers import ftp_server, http_server, webdav_server
+from sftp_servers import sftp_asyncssh, sftp_openssh, sftp_server  # noqa: F401 - fixtures
 
 from syncengine.storage.conformance import Factory, Subject
 from syncengine.storage.location import locate
