@@ -24,6 +24,7 @@ from ..serial import outcome_line
 from ..state.journal import JournalWriter, Started
 from ..state.manager import Intent, Run, SyncStateManager
 from ..storage.protocol import StorageClientProtocol, SupportsFlush, exactly
+from .flushing import Flushing
 from .job import Job
 from .retention import border
 
@@ -33,6 +34,9 @@ GROUP = 2_000
 """Outcomes in one group commit: a flush of the disk for each."""
 
 GROUP_SECONDS = 5.0
+
+MOST_WAITING = 20 * GROUP
+"""Outcomes that may wait while the flush of the group before goes on; then copying waits for the disk."""
 
 LINES = 64
 """Created files whose lines go to the journal at once; the line of anything that can destroy goes by itself.
@@ -62,6 +66,7 @@ class Recorder:
     _lines: List[str] = field(factory=list, init=False)
     _halves: Dict[str, Dict[Side, Outcome]] = field(factory=dict, init=False)
     _pending: int = field(default=0, init=False)
+    _flushing: Optional[Flushing] = field(default=None, init=False)
     _last: float = field(default=0.0, init=False)
     _coarsest_ns: int = field(default=1, init=False)
     _real_directories: bool = field(default=False, init=False)
@@ -157,7 +162,26 @@ class Recorder:
         self._note(outcome)
         self._pending += 1
         if self._pending >= GROUP or self.clock() - self._last >= GROUP_SECONDS:
-            self.flush()
+            self._turn()
+
+    def _turn(self) -> None:
+        """Commit the group whose flush has ended and begin that of the current one; copying goes on meanwhile."""
+        if self._flushing is not None and not self._flushing.ended and self._pending < MOST_WAITING:
+            return
+        self._settle()
+        clients = self._to_flush()
+        if not clients:
+            self._write(flush=False)
+            return
+        self._flushing = Flushing(clients, self._rows, self._forgotten)
+        self._rows, self._forgotten, self._pending, self._last = {}, set(), 0, self.clock()
+
+    def _settle(self) -> None:
+        """Wait for the flush that is on its way, and commit what waits for it."""
+        if self._flushing is not None:
+            flushing, self._flushing = self._flushing, None
+            flushing.wait()
+            self._commit(flushing.rows, flushing.forgotten)
 
     def _write_lines(self) -> None:
         assert self._journal is not None
@@ -167,18 +191,24 @@ class Recorder:
     def flush(self) -> None:
         """Commit the current group: first the sides, then the rows."""
         self._write_lines()
+        self._settle()
         if self._pending:
             self._write(flush=True)
 
     def _write(self, *, flush: bool) -> None:
         if flush:
-            for side in Side:
-                client = self.clients[side]
-                if self._writes(side) and isinstance(client, SupportsFlush):
-                    client.flush()
-        self.state.commit(self._rows.values(), forgotten=sorted(self._forgotten))
-        self.rows_written += len(self._rows) + len(self._forgotten)
+            for client in self._to_flush():
+                client.flush()
+        self._commit(self._rows, self._forgotten)
         self._rows, self._forgotten, self._pending, self._last = {}, set(), 0, self.clock()
+
+    def _commit(self, rows: Mapping[str, Base], forgotten: Set[str]) -> None:
+        self.state.commit(rows.values(), forgotten=sorted(forgotten))
+        self.rows_written += len(rows) + len(forgotten)
+
+    def _to_flush(self) -> List[SupportsFlush]:
+        clients = [self.clients[side] for side in Side if self._writes(side)]
+        return [client for client in clients if isinstance(client, SupportsFlush)]
 
     def _writes(self, side: Side) -> bool:
         mode = self.plan.settings.mode
@@ -208,7 +238,7 @@ class Recorder:
     def _note_rename(self, outcome: Outcome, old: str) -> None:
         """Remember a followed rename under its new name; a move takes the old name from both sides."""
         operation, path = outcome.operation, outcome.operation.path
-        before = self._rows.get(old) or self.state.row(old)
+        before = self._row(old)
         if operation.action is Action.MOVE:
             self._forgotten.add(old)
             self._rows.pop(old, None)
@@ -230,6 +260,11 @@ class Recorder:
             )
         )
         self._note_directories(operation, path)
+
+    def _row(self, path: str) -> Optional[Base]:
+        """Return the newest row of a file, committed or not."""
+        waiting = None if self._flushing is None else self._flushing.rows.get(path)
+        return self._rows.get(path) or waiting or self.state.row(path)
 
     def _note_half(self, outcome: Outcome) -> None:
         """Remember once both sides have it: a conflict copy, or a renamed file together with the edit that follows.
