@@ -133,18 +133,23 @@ Packed = Union[Listed, Run]
 class Listing:
     """A listing of entries and problems that can be read in packs instead, once, one way or the other."""
 
-    def __init__(self, read: Callable[[bool], Iterator[Packed]]) -> None:
-        self._read = read
+    def __init__(
+        self,
+        items: Callable[[], Iterator[Packed]],
+        packs: Callable[[], Iterator[Packed]],
+        ahead: Callable[[], Iterator[Packed]],
+    ) -> None:
+        self._read, self._packs, self._ahead = items, packs, ahead
         self._items: Optional[Iterator[Listed]] = None
 
-    def packs(self) -> Iterator[Packed]:
-        """Read the listing in packs."""
-        return self._read(True)  # noqa: FBT003 - in packs, or not
+    def packs(self, *, ahead: bool = False) -> Iterator[Packed]:
+        """Read the listing in packs; *ahead* says that it is worth a process of its own."""
+        return self._ahead() if ahead else self._packs()
 
     def __iter__(self) -> Iterator[Listed]:
         return self
 
     def __next__(self) -> Listed:
         if self._items is None:
-            self._items = unpacked(self._read(False))  # noqa: FBT003 - in packs, or not
+            self._items = unpacked(self._read())
         return next(self._items)

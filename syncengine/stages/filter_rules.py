@@ -106,6 +106,16 @@ class RulesPrune:
     known: KnownRules
     rules: SideRules
 
+    @property
+    def wanted(self) -> Collection[str]:
+        """The names of ignore files."""
+        return self.known.ignore_files
+
+    @property
+    def active(self) -> bool:
+        """Whether there is any rule by now."""
+        return self.known.active
+
     def enter(self, directory: str, names: Collection[str]) -> None:
         """Take in the ignore files of *directory*, whose *names* were just read."""
         self.rules.tree = True

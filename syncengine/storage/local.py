@@ -8,7 +8,7 @@ ever written through a symbolic link that leaves the root. Nothing heavy is impo
 from __future__ import annotations
 
 import os
-from functools import wraps
+from functools import partial, wraps
 from stat import S_ISDIR, S_ISLNK
 from typing import Any, Callable, Dict, Iterator, Optional, Set, Tuple, TypeVar, cast
 
@@ -17,6 +17,7 @@ from ..core.modes import SymlinkPolicy
 from ..core.packs import Listing, Packed
 from ..core.paths import parent, parents, refusal, shown
 from ..errors import NotFound, PreconditionFailed, StorageError, Unsupported
+from .local_ahead import read_ahead
 from .local_copying import copied_small
 from .local_facts import Identity, entry_of, followed, identity_at, identity_of, stamp_of, translated
 from .local_listing import Walk
@@ -92,7 +93,12 @@ class LocalStorageClient:
 
     def list(self, prefix: str = "", *, prune: Optional[Prune] = None) -> Iterator[Listed]:
         """Yield what lies below *prefix*, sorted by position; raises where the prefix itself cannot be listed."""
-        return Listing(lambda packed: self._listed(prefix, prune, packed=packed))
+        packed = partial(self._listed, prefix, packed=True)
+        return Listing(
+            partial(self._listed, prefix, prune, packed=False),
+            partial(packed, prune),
+            lambda: read_ahead(packed, prune),
+        )
 
     def _listed(self, prefix: str, prune: Optional[Prune], *, packed: bool) -> Iterator[Packed]:
         place = self._place(prefix) if prefix else self._base

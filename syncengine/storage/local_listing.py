@@ -79,7 +79,8 @@ class Walk:
     def _entered_names(self, directory: str, inside: str, found: Collection[str]) -> List[str]:
         names = self._ordered(inside, list(found))
         if self._prune is not None:
-            self._prune.enter(directory, [name.rstrip("/") for name in names])
+            plain_names = [name.rstrip("/") for name in names] if "/" in "".join(names) else names
+            self._prune.enter(directory, plain_names)
         return names
 
     def _pieces(self, inside: str, names: List[str], found: Dict[str, os.DirEntry[str]]) -> Iterator[_Piece]:
@@ -94,6 +95,8 @@ class Walk:
 
     def _apart(self, inside: str, names: List[str]) -> List[int]:
         odd = self._odd
+        if not odd and "/" not in "".join(names):
+            return []  # no need to look at each: most directories hold files alone
         return [index for index, name in enumerate(names) if name[-1] == "/" or (odd and inside + name in odd)]
 
     def _files(self, inside: str, names: List[str], found: Dict[str, os.DirEntry[str]]) -> Iterator[Packed]:

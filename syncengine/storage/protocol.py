@@ -150,6 +150,19 @@ class Prune(Protocol):
         """Say whether *directory* is to be delivered but not entered."""
 
 
+@runtime_checkable
+class NarrowPrune(Prune, Protocol):
+    """A Prune that looks for a few names only, so that a client may read further than it was asked about."""
+
+    @property
+    def wanted(self) -> Collection[str]:
+        """The only names that ``enter`` looks for."""
+
+    @property
+    def active(self) -> bool:
+        """Whether anything may be hidden by what is known so far."""
+
+
 class StorageClientProtocol(Protocol):
     """One location of a sync. Paths are keys relative to its root; the root itself is the empty string.
 

@@ -17,9 +17,9 @@ from syncengine import ScanError, Side, Snapshot
 from syncengine.core import merge
 from syncengine.core.packs import Run
 from syncengine.events import ScanProgressed
-from syncengine.stages import diff
+from syncengine.stages import diff, scan
 from syncengine.stages.job import Job
-from syncengine.storage import local_listing
+from syncengine.storage import local_ahead, local_listing
 
 NAMES = ("a", "a.txt", "b", "b.tmp", "c", "d", "\xe9", "\udcff", "~", ".syncignore")
 PATHS = (*NAMES, *(f"{folder}/{name}" for folder in ("a", "b", "d") for name in NAMES), "d/b/a", "d/b/c")
@@ -119,7 +119,7 @@ def check(files: Dict[str, int], changes: List[Tuple[str, str, str, str]], optio
     with tempfile.TemporaryDirectory() as directory:
         roots = {side.value: Path(directory) / side.value for side in Side}
         for name, size in sorted(files.items()):
-            write(roots["source"] / name, "*.tmp\n" if name.endswith(".syncignore") else "x" * size)
+            write(roots["source"] / name, "*.tmp\nb/\n" if name.endswith(".syncignore") else "x" * size)
         roots["source"].mkdir(exist_ok=True)
         common = {"state": f"{directory}/state", "progress": False}
         syncengine.sync(roots["source"], roots["destination"], mode="source-to-destination", **common)
@@ -134,8 +134,10 @@ def check(files: Dict[str, int], changes: List[Tuple[str, str, str, str]], optio
             assert packed == seen(engine, events)
 
 
-@pytest.fixture(autouse=True)
-def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(autouse=True, params=["here", "ahead"])
+def small_steps(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scan, "LONG", 0)
+    monkeypatch.setattr(local_ahead, "can_fork", lambda: request.param == "ahead")
     monkeypatch.setattr(local_listing, "PACK", 3)
     monkeypatch.setattr(local_listing, "REMEMBERED", 5)
     monkeypatch.setattr(merge, "LONGEST", 4)
@@ -145,14 +147,14 @@ def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
 quiet = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=quiet)
+@settings(max_examples=25, deadline=None, suppress_health_check=quiet)
 @given(st.dictionaries(paths, st.integers(1, 3), max_size=25), edits, arguments)
 def test_packs_leave_out_what_a_look_at_every_entry_finds_unchanged(files, changes, options):
     check(files, changes, options)
 
 
 @pytest.mark.thorough
-@settings(max_examples=1500, deadline=None, suppress_health_check=quiet)
+@settings(max_examples=600, deadline=None, suppress_health_check=quiet)
 @given(st.dictionaries(paths, st.integers(1, 3), max_size=25), edits, arguments)
 def test_packs_leave_out_what_a_look_at_every_entry_finds_unchanged_thoroughly(files, changes, options):
     check(files, changes, options)
