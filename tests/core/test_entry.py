@@ -22,6 +22,7 @@ from syncengine.core.entry import (
 )
 
 FULL = Stamp(3, 10**18, "e1", "v1", ("md5:aa", "sha256:bb"), "inode-7")
+TIMED = Stamp(3, 10**18, file_id="inode-7")
 
 
 @pytest.mark.parametrize(
@@ -35,8 +36,11 @@ FULL = Stamp(3, 10**18, "e1", "v1", ("md5:aa", "sha256:bb"), "inode-7")
         ("ETags differ", FULL, evolve(FULL, etag="e2"), False),
         ("versions differ", FULL, evolve(FULL, version="v2"), False),
         ("file ids differ", FULL, evolve(FULL, file_id="inode-8"), False),
-        ("a time is older", FULL, evolve(FULL, mtime_ns=10**18 - 1), False),
-        ("a time is newer", FULL, evolve(FULL, mtime_ns=10**18 + 1), False),
+        ("a time is older", TIMED, evolve(TIMED, mtime_ns=10**18 - 1), False),
+        ("a time is newer", TIMED, evolve(TIMED, mtime_ns=10**18 + 1), False),
+        ("an ETag says more than a time", evolve(TIMED, etag="e"), Stamp(3, 7, "e"), True),
+        ("a version says more than a time", evolve(TIMED, version="v"), Stamp(3, 7, version="v"), True),
+        ("an ETag of one side alone says nothing", evolve(TIMED, etag="e"), Stamp(3, 7), False),
         ("one of the common digests differs", FULL, evolve(FULL, digests=("md5:aa", "sha256:cc")), False),
         ("digests of other algorithms are not compared", FULL, evolve(FULL, digests=("crc32c:1",)), True),
         ("only digests, equal", Stamp(digests=("md5:aa",)), Stamp(digests=("crc32c:1", "md5:aa")), True),
