@@ -206,11 +206,15 @@ def _change(views: Views, comparison: Comparison) -> Change:
     return Change(views.path, views.base, views.source, views.destination, comparison)
 
 
-def settling(clients: Mapping[Side, StorageClientProtocol]) -> Settle:
-    """Return a function that answers questions by asking the side's client; None where it cannot be had."""
+def settling(clients: Mapping[Side, StorageClientProtocol], draw: Callable[[Side], None] = lambda _: None) -> Settle:
+    """Return a function that answers questions by asking the side's client; None where it cannot be had.
+
+    *draw* waits until one more call to a side may be made.
+    """
 
     def settle(question: Question) -> Optional[str]:
         stamp = evolve(question.entry.stamp, digests=())
+        draw(question.side)
         try:
             return digest(clients[question.side], question.entry.own_path, question.algorithm, expect=stamp)
         except StorageError:
@@ -219,9 +223,9 @@ def settling(clients: Mapping[Side, StorageClientProtocol]) -> Settle:
     return settle
 
 
-def answering(clients: Mapping[Side, StorageClientProtocol]) -> Answer:
+def answering(clients: Mapping[Side, StorageClientProtocol], draw: Callable[[Side], None] = lambda _: None) -> Answer:
     """Return a function that answers all questions of a comparison; empty where an answer cannot be had."""
-    settle = settling(clients)
+    settle = settling(clients, draw)
 
     def answer(question: Question) -> Tuple[str, ...]:
         if question.algorithm != STORED:
@@ -229,6 +233,7 @@ def answering(clients: Mapping[Side, StorageClientProtocol]) -> Answer:
             return () if computed is None else (computed,)
         client = clients[question.side]
         assert isinstance(client, SupportsStoredDigests)
+        draw(question.side)
         try:
             return client.stored_digests(question.entry.own_path, expect=evolve(question.entry.stamp, digests=()))
         except StorageError:
@@ -258,7 +263,7 @@ class Diff:
             destination.packs(),
             comparator=self.comparator or self._comparator(job),
             joiner=Joiner(excludes=job.excludes, holds_both=both_flat),
-            answer=answering(clients),
+            answer=answering(clients, job.draw),
             tally=job.tally,
             emitter=job.emitter,
             look_at_all=job.settings.force or bool(job.settings.metadata),

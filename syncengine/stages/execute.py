@@ -41,10 +41,8 @@ from .execution import Execution, interrupting
 from .job import Job, Limits
 from .retention import Retention, border
 from .scan import problem_of
-from .throttle import Rate
+from .throttle import RequestBudget
 
-_BACKOFF_SECONDS = 0.2
-_LONGEST_BACKOFF_SECONDS = 30.0
 _PROGRESS_BYTES = 1 << 20
 _PROVABLE = (Action.CREATE, Action.UPDATE, Action.COPY, Action.DELETE)
 """Actions whose effect a look at the target can prove."""
@@ -74,63 +72,78 @@ class SyncOperations:
     trash: Optional[StorageClientProtocol] = None
     cancel: threading.Event = field(factory=threading.Event)
     clock: Callable[[], float] = time.time
+    budget: Optional[RequestBudget] = None
     retention: Retention = field(init=False)
-    _bytes: Rate = field(init=False)
-    _requests: Rate = field(init=False)
+    _budget: RequestBudget = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         """Share one trash, and one budget of bytes and calls, among all workers."""
         self.retention = Retention(self.clients, self.run_id, self.trash)
-        self._bytes = Rate(self.limits.bandwidth)
-        self._requests = Rate(self.limits.requests_per_second)
+        workers = workers_for(self.clients, self.limits.workers)
+        self._budget = self.budget or RequestBudget(self.limits, workers=workers, cancel=self.cancel)
 
     def perform(self, operation: Operation) -> Outcome:
         """Perform one operation and return its outcome; never raises for a failing storage."""
         started = time.perf_counter()
         attempts, answers_lost = 0, False
-        problem: Optional[Problem] = None
-        written: Optional[Written] = None
+        patience: Optional[float] = None
         while True:
             attempts += 1
-            try:
-                self._requests.take(1)
-                with border(operation.path):
-                    written = self._do(operation)
-                status, problem = Status.DONE, None
-            except PreconditionFailed as error:
-                status, problem = Status.STALE, _changed(operation, error)
-            except StorageError as error:
-                status, problem = Status.FAILED, _failed(operation, error)
-                answers_lost = answers_lost or error.retryable
-                if error.retryable and attempts <= self.limits.retries and not self.cancel.is_set():
-                    self._back_off(attempts)
-                    continue
-            break
+            written, error = self._tried(operation)
+            if error is None:
+                break
+            answers_lost = answers_lost or error.retryable
+            patience = self._budget.patience(error, attempts)
+            if patience is None:
+                break
+            self._budget.rest(patience)
         retained_at = self.retention.settle(operation, done=written is not None)
         if written is None and answers_lost:
             written = self._arrived(operation)
-            status, problem = (status, problem) if written is None else (Status.DONE, None)
-        written = written or Written()
+        if written is None:
+            assert error is not None
+            return self._undone(operation, error, attempts, time.perf_counter() - started, retained_at)
         return Outcome(
             operation,
-            status,
-            problem,
-            attempts=attempts,
-            bytes=written.bytes,
-            seconds=time.perf_counter() - started,
-            before=operation.expect_target,
-            after=written.after,
-            origin=written.origin,
-            digest=written.digest,
-            retained_at=retained_at,
+            Status.DONE,
+            None,
+            attempts,
+            written.bytes,
+            time.perf_counter() - started,
+            operation.expect_target,
+            written.after,
+            written.origin,
+            written.digest,
+            retained_at,
         )
 
-    def _back_off(self, attempts: int) -> None:
-        """Wait longer after each try, by a random part of it so that workers do not come back in step."""
-        import random
+    def _tried(self, operation: Operation) -> Tuple[Optional[Written], Optional[StorageError]]:
+        """Try once, in a turn of the budget; return what was written, or why it was not."""
+        turn = self._budget.begin()
+        failure: Optional[StorageError] = None
+        try:
+            with border(operation.path):
+                return self._do(operation), None
+        except StorageError as error:
+            failure = error
+            return None, error
+        finally:
+            self._budget.end(turn, failure)
 
-        longest = min(_LONGEST_BACKOFF_SECONDS, _BACKOFF_SECONDS * 2**attempts)
-        self.cancel.wait(random.uniform(longest / 2, longest))  # noqa: S311 - spreads retries, guards no secret
+    @staticmethod
+    def _undone(
+        operation: Operation, error: StorageError, attempts: int, seconds: float, retained_at: Optional[str]
+    ) -> Outcome:
+        stale = isinstance(error, PreconditionFailed)
+        return Outcome(
+            operation,
+            Status.STALE if stale else Status.FAILED,
+            _changed(operation, error) if stale else _failed(operation, error),
+            attempts=attempts,
+            seconds=seconds,
+            before=operation.expect_target,
+            retained_at=retained_at,
+        )
 
     def _do(self, operation: Operation) -> Written:
         if operation.action is Action.DELETE:
@@ -177,7 +190,7 @@ class SyncOperations:
             mtime_ns=expected.mtime_ns if expected is not None else None,
             mode=operation.mode,
             racy=racy,
-            on_bytes=self._progress(operation) if self.emitter.heard or self.limits.bandwidth is not None else None,
+            on_bytes=self._progress(operation) if self.emitter.heard or self._budget.bytes.limited else None,
         )
 
     def _progress(self, operation: Operation) -> Callable[[int], None]:
@@ -185,7 +198,7 @@ class SyncOperations:
 
         def on_bytes(moved: int) -> None:
             nonlocal waiting
-            self._bytes.take(moved)
+            self._budget.bytes.take(moved)
             waiting += moved
             if waiting >= _PROGRESS_BYTES:
                 self.emitter.emit(BytesMoved(operation.path, waiting))
@@ -298,7 +311,7 @@ class SyncOperations:
         return abs(sent - found_ns) < max(origin.mtime_granularity_ns, target.mtime_granularity_ns, 1)
 
 
-def _changed(operation: Operation, error: PreconditionFailed) -> Problem:
+def _changed(operation: Operation, error: StorageError) -> Problem:
     return Problem(ProblemKind.CHANGED, operation.path, str(error), "execute", operation.target)
 
 
@@ -348,7 +361,9 @@ class Execute:
 
     def _performed(self, job: Job, plan: Plan, recorder: Optional[Recorder]) -> Tuple[Tuple[Outcome, ...], bool]:
         assert job.run_id is not None
-        operations = SyncOperations(job.clients, job.run_id, job.emitter, job.limits, job.trash, job.cancel)
+        operations = SyncOperations(
+            job.clients, job.run_id, job.emitter, job.limits, job.trash, job.cancel, budget=_budget_of(job)
+        )
         barrier = recorder.barrier if recorder is not None else _nothing
         execution = Execution(operations, workers_for(job.clients, job.limits.workers), barrier)
         job.emitter.emit(ApplyStarted(job.run_id, len(plan.operations), plan.totals.transfer_bytes))
@@ -375,6 +390,12 @@ class Execute:
             if isinstance(client, SupportsSweep):
                 with suppress(StorageError):
                     client.sweep(path)
+
+
+def _budget_of(job: Job) -> RequestBudget:
+    """Return the budget of a run that goes on where its listings and looks have left it."""
+    workers = workers_for(job.clients, job.limits.workers)
+    return RequestBudget(job.limits, workers=workers, cancel=job.cancel, requests=job.requests)
 
 
 def _place(operation: Operation) -> Tuple[bool, str]:

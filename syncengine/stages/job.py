@@ -6,7 +6,7 @@ import threading
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Callable, Iterable, Mapping, Optional, Tuple, Union
 
-from attrs import evolve, field, frozen
+from attrs import Factory, evolve, field, frozen
 
 from ..core.comparator import Change, SideFacts
 from ..core.entry import Side, Snapshot
@@ -18,6 +18,7 @@ from ..core.tally import Tally
 from ..events import Emitter
 from ..state.manager import SyncStateManager
 from ..storage.protocol import StorageClientProtocol, SupportsStoredDigests
+from .throttle import Rate
 
 if TYPE_CHECKING:
     from .filter import IgnoreFileManager
@@ -73,6 +74,21 @@ class Job:
     report: Optional[Report] = None
     trash: Optional[StorageClientProtocol] = None
     recipe_digest: Optional[str] = None
+    requests: Rate = field(
+        default=Factory(lambda job: Rate(job.limits.requests_per_second, sleep=job.cancel.wait), takes_self=True)
+    )
+    """What listings, looks and operations draw on alike where ``requests_per_second`` is given."""
+
+    def requests_to(self, side: Side) -> Optional[Rate]:
+        """Return what calls to *side* draw on; None where they are not limited, or cost no network."""
+        free = self.clients[side].capabilities.cheap_reads or not self.requests.limited
+        return None if free else self.requests
+
+    def draw(self, side: Side) -> None:
+        """Wait until one more call to *side* may be made."""
+        requests = self.requests_to(side)
+        if requests is not None:
+            requests.take(1)
 
     def with_(self, **changes: Any) -> Job:
         """Return this job with more known."""

@@ -73,7 +73,7 @@ class MakePlan:
 
     def _renames(self, job: Job, changes: Sequence[Change]) -> Iterator[Rename]:
         assert job.state is not None
-        mode, digest_of = job.settings.mode, settling(job.clients)
+        mode, digest_of = job.settings.mode, settling(job.clients, job.draw)
         intents = [intent for intent in job.state.intents() if intent.kind == "rename"]
         begun = [(intent.paths[0], intent.paths[1], Side(intent.payload["side"])) for intent in intents]
         resumed = list(unfinished(changes, begun, digest_of=digest_of)) if mode.is_bidirectional else []
@@ -102,7 +102,7 @@ class MakePlan:
                 job.state.bootstrap.todo if job.state is not None else ("",),
             ),
             stateful=job.state is not None,
-            deciding=Conflicts(drafts, settling(job.clients), looking(job.clients), self.choose),
+            deciding=Conflicts(drafts, settling(job.clients, job.draw), looking(job.clients), self.choose),
             tally=job.tally,
         )
 

@@ -6,8 +6,9 @@ fewer requests. It saves a reviewer from a half-applied plan; the guarantee is t
 
 from __future__ import annotations
 
+from functools import partial
 from posixpath import commonpath
-from typing import Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Set, Tuple
+from typing import Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Set, Tuple
 
 from attrs import field, frozen
 
@@ -28,9 +29,16 @@ Stale = Tuple[Operation, Outcome]
 Seen = Dict[str, Optional[Entry]]
 
 
-def stale_operations(operations: Sequence[Operation], clients: Mapping[Side, StorageClientProtocol]) -> Iterator[Stale]:
-    """Yield each operation whose expectations no longer hold, with the outcome that says why."""
-    seen = {side: _seen(clients[side], _places(operations, side)) for side in Side}
+def stale_operations(
+    operations: Sequence[Operation],
+    clients: Mapping[Side, StorageClientProtocol],
+    draw: Callable[[Side], None] = lambda _: None,
+) -> Iterator[Stale]:
+    """Yield each operation whose expectations no longer hold, with the outcome that says why.
+
+    *draw* waits until one more call to a side may be made.
+    """
+    seen = {side: _seen(clients[side], _places(operations, side), partial(draw, side)) for side in Side}
     for operation in operations:
         found = seen[operation.target].get(operation.path)
         problem = _difference(operation, found, clients[operation.target])
@@ -47,20 +55,25 @@ def _places(operations: Iterable[Operation], side: Side) -> Set[str]:
     return places
 
 
-def _seen(client: StorageClientProtocol, places: Set[str]) -> Seen:
+def _seen(client: StorageClientProtocol, places: Set[str], draw: Callable[[], None]) -> Seen:
     if len(places) <= SINGLE_LOOKS or client.capabilities.cheap_reads:
-        return _looked_at(client, sorted(places))
+        return _looked_at(client, sorted(places), draw)
+    draw()
     return _listed(client, places)
 
 
-def _looked_at(client: StorageClientProtocol, places: List[str]) -> Seen:
+def _looked_at(client: StorageClientProtocol, places: List[str], draw: Callable[[], None]) -> Seen:
+    def look(path: str) -> Optional[Entry]:
+        draw()
+        return client.stat(path)
+
     threads = max(1, min(client.capabilities.threads, 16))
     if threads == 1:
-        return {path: client.stat(path) for path in places}
+        return {path: look(path) for path in places}
     from concurrent.futures import ThreadPoolExecutor  # 4 ms, which a run with nothing to do need not pay
 
     with ThreadPoolExecutor(threads) as pool:
-        return dict(zip(places, pool.map(client.stat, places)))
+        return dict(zip(places, pool.map(look, places)))
 
 
 def _listed(client: StorageClientProtocol, places: Set[str]) -> Seen:
@@ -125,7 +138,7 @@ class Preflight:
         stale = dict(self._by_state(plan.operations))
         try:
             self._check_roots(job)
-            found = stale_operations(plan.operations, job.clients)
+            found = stale_operations(plan.operations, job.clients, job.draw)
             stale.update({operation: outcome for operation, outcome in found if operation not in stale})
         except StorageError as error:
             problem = problem_of(error, stage="preflight")

@@ -15,6 +15,7 @@ from ..core.paths import encoded, is_within, parents, refusal, shown
 from ..errors import AccessDenied, NoSpace, NotFound, ScanError, StorageError, Throttled, Unavailable, Unsupported
 from ..storage.protocol import Prune, StorageClientProtocol
 from .job import Job
+from .throttle import Rate
 
 LONG = 20_000
 """From this many paths on one side is listed ahead: what that costs is a tenth of what it saves then."""
@@ -52,6 +53,8 @@ class DirectoryScanner:
     keeps_links: bool = True
     ahead: bool = False
     """The listing is long and the other side's is read meanwhile."""
+    requests: Optional[Rate] = None
+    """What looks and listings draw on; None where they are not limited."""
 
     def __call__(self) -> Snapshot:
         """Return the snapshot, as a stream; raises ScanError where the root is missing or cannot be listed."""
@@ -59,6 +62,7 @@ class DirectoryScanner:
 
     def exists(self) -> bool:
         """Say whether the root is there; raises ScanError where the storage does not answer."""
+        self._draw()
         try:
             return self.client.stat("") is not None
         except StorageError as error:
@@ -98,7 +102,17 @@ class DirectoryScanner:
         message = f"{shown(place)} is a symbolic link, so {shown(prefix)} was skipped; see the option symlinks"
         return Problem(ProblemKind.UNSUPPORTED, prefix, message, "scan", self.side)
 
+    def _draw(self) -> None:
+        if self.requests is not None:
+            self.requests.take(1)
+
+    def _opens_another(self, item: object) -> bool:
+        """Say whether *item* costs a call of its own: a directory of a storage that has them."""
+        is_directory = isinstance(item, Entry) and item.kind is Kind.DIRECTORY
+        return is_directory and self.client.capabilities.real_directories
+
     def _look(self, prefix: str) -> Optional[Listed]:
+        self._draw()
         try:
             return self.client.stat(prefix)
         except StorageError as error:
@@ -122,6 +136,8 @@ class DirectoryScanner:
 
     def _sorted(self, prefix: str) -> Iterator[Packed]:
         listed = self.client.list(prefix, prune=self.prune) if self.prune is not None else self.client.list(prefix)
+        if self.requests is not None:
+            listed = self.requests.paced(listed, self._opens_another)
         if self.client.capabilities.listing_sorted:
             return listed.packs(ahead=self.ahead) if isinstance(listed, Listing) else iter(listed)
         return iter(sorted(listed, key=lambda item: encoded(item.position)))
@@ -301,6 +317,7 @@ class Scan:
                 self._prune(job, side),
                 keeps_links=job.settings.symlinks is SymlinkPolicy.PRESERVE,
                 ahead=side is Side.DESTINATION and _is_long(job),
+                requests=job.requests_to(side),
             )
             snapshots[side] = (
                 scanner() if self._present(job, side, scanner) else Snapshot(job.clients[side].identity, ())
