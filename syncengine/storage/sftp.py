@@ -28,7 +28,7 @@ from .sftp_facts import SECOND_NS, entry_of, is_directory, is_file, is_link, sta
 from .sftp_listing import Listing, Walk, listed
 from .sftp_packets import Attributes, Refused
 from .sftp_reading import SMALL_BYTES, Opened, SftpSource, Stream, check_unchanged, entry_at, found_at, opened
-from .sftp_writing import Abilities, Draft, abilities_of, admitted, copied, renamed_alone, renamed_over
+from .sftp_writing import Abilities, Draft, abilities_of, admitted, check_free, copied, renamed_alone, renamed_over
 from .temporary import is_abandoned, is_temporary, release, temporary
 
 _PIECE_BYTES = 1 << 20
@@ -423,7 +423,8 @@ class SftpStorageClient:
         try:
             packets.check(await channel.ask(packets.hard_link(place, new_place)))
         except Refused as error:
-            if error.code != packets.FAILURE or await found_at(channel, new_place, follow=False) is not None:
+            await check_free(channel, new, new_place)
+            if error.code != packets.FAILURE:
                 raise
             return None
         linked = packets.attributes_in(await channel.ask(packets.look(new_place)))
@@ -527,8 +528,7 @@ class SftpStorageClient:
         try:
             packets.check(await channel.ask(make(place)))
         except Refused:
-            if await found_at(channel, place, follow=False) is not None:
-                raise PreconditionFailed(f"{shown(path)}: something appeared there", path=path) from None
+            await check_free(channel, path, place)
             raise
 
     async def _link_replaced(

@@ -36,6 +36,8 @@ class Listing:
 
     found: List[Found] = field(factory=list)
     dangling: List[bytes] = field(factory=list)
+    unread: List[bytes] = field(factory=list)
+    """The names of links of which the server does not say where they lead."""
     real: bytes = b""
 
 
@@ -46,8 +48,9 @@ async def listed(channel: Channel, place: bytes, symlinks: SymlinkPolicy) -> Lis
     listing = Listing()
     links = [name for name, found in names if is_link(found)]
     if symlinks is SymlinkPolicy.PRESERVE:
-        targets = await _answers(channel, [packets.read_link(_below(place, name)) for name in links], packets.path_in)
+        targets = await _answers(channel, [packets.read_link(_below(place, name)) for name in links], _said)
         where = dict(zip(links, targets))
+        listing.unread = [name for name, target in where.items() if target is None]
         listing.found = [(name, found, where.get(name)) for name, found in names]
     elif symlinks is SymlinkPolicy.FOLLOW:
         looks = [packets.look_through(_below(place, name)) for name in links]
@@ -97,6 +100,13 @@ def _led_to(reply: packets.Reply) -> Optional[Attributes]:
         # OpenSSH says FAILURE of a link that leads in a circle.
         if error.code != packets.FAILURE:
             raise
+        return None
+
+
+def _said(reply: packets.Reply) -> Optional[bytes]:
+    try:
+        return packets.path_in(reply)
+    except Refused:
         return None
 
 
@@ -197,7 +207,7 @@ class Walk:
                 level.waiting[directory] = self.begin(directory)
 
     def _items(self, inside: str, listing: Listing) -> Iterator[Listed]:
-        dangling = set(listing.dangling)
+        dangling, unread = set(listing.dangling), set(listing.unread)
         for raw, found, link in listing.found:
             name = decoded(raw)
             path = inside + name
@@ -211,6 +221,8 @@ class Walk:
                     yield Problem(ProblemKind.LEFTOVER, path, message, extent=Extent.NOTHING)
             elif raw in dangling:
                 yield Problem(ProblemKind.UNSUPPORTED, path, "a symbolic link that leads nowhere")
+            elif raw in unread:
+                yield Problem(ProblemKind.DENIED, path, "the server does not say where this symbolic link leads")
             else:
                 yield self._item(path, found, link)
 

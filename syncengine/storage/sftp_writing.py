@@ -188,14 +188,15 @@ async def renamed_alone(channel: Channel, abilities: Abilities, path: str, old: 
             packets.check(await channel.ask(packets.remove(old)))
         else:
             # RACE: a file that appears between this look and the rename may be replaced; see the windows.
-            await _check_free(channel, path, new)
+            await check_free(channel, path, new)
             packets.check(await channel.ask(packets.rename(old, new)))
     except Refused:
-        await _check_free(channel, path, new)
+        await check_free(channel, path, new)
         raise
 
 
-async def _check_free(channel: Channel, path: str, place: bytes) -> None:
+async def check_free(channel: Channel, path: str, place: bytes) -> None:
+    """Raise PreconditionFailed where something has a name that was to be free."""
     found = packets.found_in(await channel.ask(packets.look(place)))
     if found is not None:
         raise PreconditionFailed(f"{shown(path)}: something appeared there", path=path)

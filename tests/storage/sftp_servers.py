@@ -67,6 +67,7 @@ def asyncssh_server(folder: Path, keys: Path, **handled: Any) -> Iterator[Server
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
     served = type("Served", (asyncssh.SFTPServer,), handled)
+    connections: List[Any] = []
 
     async def listen() -> Any:
         return await asyncssh.listen(
@@ -74,15 +75,16 @@ def asyncssh_server(folder: Path, keys: Path, **handled: Any) -> Iterator[Server
             0,
             server_host_keys=[str(keys / "host")],
             authorized_client_keys=str(keys / "client.pub"),
+            acceptor=connections.append,
             sftp_factory=lambda channel: served(channel, chroot=os.fsencode(folder)),
         )
 
     async def stop(listener: Any) -> None:
         listener.close()
         await listener.wait_closed()
-        for task in asyncio.all_tasks() - {asyncio.current_task()}:
-            task.cancel()
-        await asyncio.sleep(0)
+        for connection in connections:
+            connection.abort()
+            await connection.wait_closed()
 
     listener = asyncio.run_coroutine_threadsafe(listen(), loop).result(20)
     try:
