@@ -172,6 +172,8 @@ class Wire:
                 client, _ = self._listener.accept()
                 self.connections += 1
                 server = socket.create_connection(("127.0.0.1", self._server.port))
+                for end in (client, server):
+                    end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 self._open += [client, server]
                 for way in ((client, server, self._count), (server, client, None)):
                     threading.Thread(target=self._pump, args=way, daemon=True).start()
