@@ -21,6 +21,7 @@ from ..errors import StorageError
 from ..events import PlanMade
 from ..state.manager import SyncStateManager
 from ..storage.protocol import StorageClientProtocol, SupportsNames
+from ..storage.routes import stays_inside
 from .diff import settling
 from .job import Changed, Job
 
@@ -88,8 +89,10 @@ class MakePlan:
     def _planner(self, job: Job) -> Planner:
         settings = job.settings
         clients = {side: job.clients[side] for side in Side}
-        same = clients[Side.SOURCE].identity == clients[Side.DESTINATION].identity
-        traits = {side: traits_of(client, same_place=same) for side, client in clients.items()}
+        traits = {
+            side: traits_of(client, same_place=stays_inside(clients[side.other], client))
+            for side, client in clients.items()
+        }
         drafts = Drafts(settings, traits, job.path_map, job.observed_ns)
         return Planner(
             drafts,
@@ -220,7 +223,7 @@ def _stateless(job: Job) -> Iterator[Problem]:
 
 
 def traits_of(client: StorageClientProtocol, *, same_place: bool = False) -> SideTraits:
-    """Return what planning must know of a side; *same_place* says that both sides are one storage."""
+    """Return what planning must know of a side; *same_place* says that what it gets stays in its storage."""
     capabilities = client.capabilities
     return SideTraits(
         real_directories=capabilities.real_directories,
@@ -232,7 +235,7 @@ def traits_of(client: StorageClientProtocol, *, same_place: bool = False) -> Sid
         mtime_granularity_ns=capabilities.mtime_granularity_ns,
         max_name_bytes=capabilities.max_name_bytes,
         name_refusal=_refusal_of(client),
-        same_storage=same_place and capabilities.server_copy,
+        same_storage=same_place,
     )
 
 

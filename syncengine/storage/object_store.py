@@ -241,10 +241,12 @@ class ObjectStorageClient:
 
     def copy(self, old: str, new: str, *, expect: Precondition, expect_origin: Optional[Stamp] = None) -> Stamp:
         """Copy *old* to *new* within the service, headers included, and return the stamp of the copy."""
-        return self.copy_from(self, old, new, expect=expect, expect_origin=expect_origin)
+        return self.copy_from(self, old, new, expect=expect, expect_origin=expect_origin)[1]
 
     def can_copy_from(self, origin: StorageClientProtocol) -> bool:
         """Say whether *origin* is of the same storage, so that the service can copy from it."""
+        if origin is self:
+            return True
         return isinstance(origin, ObjectStorageClient) and bool(self.storage) and self.storage == origin.storage
 
     def copy_from(
@@ -255,7 +257,7 @@ class ObjectStorageClient:
         *,
         expect: Precondition,
         expect_origin: Optional[Stamp] = None,
-    ) -> Stamp:
+    ) -> Tuple[Stamp, Stamp]:
         """Copy *old* of *origin*, another root of the same storage, to *new*; no byte passes this machine."""
         assert isinstance(origin, ObjectStorageClient)
         key = self._writable(new)
@@ -271,7 +273,9 @@ class ObjectStorageClient:
                 info.key, key, origin_bucket=None if here == there else there, expect_origin=info, expect=condition
             ),
         )
-        return evolve(copied.stamp, size=info.stamp.size)
+        if copied.stamp.size not in (info.stamp.size, None):
+            raise PreconditionFailed(f"{shown(new)}: the copy has {copied.stamp.size} of {info.stamp.size} bytes")
+        return info.stamp, evolve(copied.stamp, size=info.stamp.size)
 
     def _standing(self, path: str, expect: Optional[Stamp]) -> ObjectInfo:
         info = self._service.head(self._key(path))

@@ -222,8 +222,12 @@ class SupportsCopyFrom(Protocol):
         *,
         expect: Precondition,
         expect_origin: Optional[Stamp] = None,
-    ) -> Stamp:
-        """Copy *old* of *origin* to *new*; *expect* is about *new*. Returns the stamp of the copy."""
+    ) -> Tuple[Stamp, Stamp]:
+        """Copy one version of *old* of *origin* to *new*; *expect* is about *new*.
+
+        Returns the stamps of the version that was copied and of the copy. Raises AccessDenied or Unsupported, with
+        nothing done, where only a transfer through this machine can do it.
+        """
 
 
 @runtime_checkable

@@ -11,11 +11,19 @@ from attrs import frozen
 
 from ..core.entry import Stamp
 from ..core.paths import shown
-from ..errors import NotFound, PreconditionFailed
+from ..errors import AccessDenied, NotFound, PreconditionFailed, Unsupported
 from .digests import Hasher, hasher
 from .local import LocalStorageClient
 from .local_copying import SMALL_BYTES
-from .protocol import Expectation, Precondition, Source, StorageClientProtocol, SupportsCopy, exactly
+from .protocol import (
+    Expectation,
+    Precondition,
+    Source,
+    StorageClientProtocol,
+    SupportsCopy,
+    SupportsCopyFrom,
+    exactly,
+)
 
 DIGEST_OF_THE_UNCERTAIN = "sha256"
 _WORKERS_OVER_ONE_NETWORK = 16
@@ -58,6 +66,9 @@ def transfer(
     move. Raises what the clients raise; PreconditionFailed where either end is not what was expected.
     """
     algorithm = DIGEST_OF_THE_UNCERTAIN if racy and digest is None else digest
+    inside = _copied_inside(origin_client, origin_path, target_client, target_path, expect_origin, expect_target)
+    if inside is not None:
+        return Transferred(*inside, inside[1].digest(algorithm) if algorithm else None, 0)
     if _may_stay_inside(origin_client, target_client, algorithm) and isinstance(target_client, SupportsCopy):
         before = _looked_at(origin_client, origin_path, expect_origin)
         copied = target_client.copy(origin_path, target_path, expect=expect_target, expect_origin=before)
@@ -65,8 +76,8 @@ def transfer(
         origin = _looked_at(origin_client, origin_path, before)
         _check_sizes(target_path, origin, copied)
         return Transferred(origin, copied, copied.digest(algorithm) if algorithm else None, 0)
-    options = _metadata(origin_client, target_client, mtime_ns, mode)
     if algorithm is None and expect_origin is not None and expect_target.demand is Expectation.ABSENT:
+        options = _metadata(target_client, mtime_ns, mode)
         small = _copied_small(origin_client, origin_path, target_client, target_path, expect_origin, options)
         if small is not None:
             moved = small[1].size or 0
@@ -74,6 +85,7 @@ def transfer(
                 on_bytes(moved)
             return Transferred(*small, None, moved)
     with origin_client.read(origin_path, expect=expect_origin) as content:
+        options = _metadata(target_client, _content_time(origin_client, content, mtime_ns), mode)
         watched = _Watched(content, None if algorithm is None else hasher(algorithm), on_bytes)
         written = target_client.write(target_path, watched, expect=expect_target, **options)
         origin = watched.verified()
@@ -129,6 +141,8 @@ class _Watched:
         self.size = content.size
         self.local_path: Optional[str] = content.local_path if visible else None
         self.descriptor: Optional[int] = getattr(content, "descriptor", None) if visible else None
+        self.headers: Any = getattr(content, "headers", None)
+        """What travels with an object, for a writer that keeps it too."""
         self.moved = 0
         self._content = content
         self._state = state
@@ -170,10 +184,41 @@ def _may_stay_inside(origin: StorageClientProtocol, target: StorageClientProtoco
     return same and (algorithm is None or not target.capabilities.cheap_reads)
 
 
-def _metadata(
-    origin: StorageClientProtocol, target: StorageClientProtocol, mtime_ns: Optional[int], mode: Optional[int]
-) -> Dict[str, Any]:
-    keeps_mtime = origin.capabilities.mtime_is_content_time and target.capabilities.set_mtime
+def stays_inside(origin: StorageClientProtocol, target: StorageClientProtocol) -> bool:
+    """Say whether what is copied from *origin* to *target* never leaves their storage."""
+    if isinstance(target, SupportsCopyFrom) and target.can_copy_from(origin):
+        return True
+    return origin.identity == target.identity and target.capabilities.server_copy
+
+
+def _copied_inside(
+    origin: StorageClientProtocol,
+    origin_path: str,
+    target: StorageClientProtocol,
+    target_path: str,
+    expect_origin: Optional[Stamp],
+    expect: Precondition,
+) -> Optional[Tuple[Stamp, Stamp]]:
+    """Return the stamps of origin and copy where the storage copied by itself, None where it cannot."""
+    if not isinstance(target, SupportsCopyFrom) or not target.can_copy_from(origin):
+        return None
+    try:
+        return target.copy_from(origin, origin_path, target_path, expect=expect, expect_origin=expect_origin)
+    except (AccessDenied, Unsupported):
+        # Each side's own credentials may be good for its own part only; then the bytes pass here.
+        return None
+
+
+def _content_time(origin: StorageClientProtocol, content: Source, mtime_ns: Optional[int]) -> Optional[int]:
+    """Return the modification time of the content: the origin's own, or what was kept with it where that is told."""
+    if origin.capabilities.mtime_is_content_time:
+        return mtime_ns
+    kept: Optional[int] = getattr(content, "mtime_ns", None)
+    return kept
+
+
+def _metadata(target: StorageClientProtocol, mtime_ns: Optional[int], mode: Optional[int]) -> Dict[str, Any]:
+    keeps_mtime = target.capabilities.set_mtime or target.capabilities.keeps_mtime
     options: Dict[str, Any] = {"mtime_ns": mtime_ns if keeps_mtime else None}
     if mode is not None and target.capabilities.set_mode:
         options["mode"] = mode
