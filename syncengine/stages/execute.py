@@ -82,6 +82,11 @@ class SyncOperations:
         workers = workers_for(self.clients, self.limits.workers)
         self._budget = self.budget or RequestBudget(self.limits, workers=workers, cancel=self.cancel)
 
+    @property
+    def budget_of_run(self) -> RequestBudget:
+        """The budget that every call of this run draws on."""
+        return self._budget
+
     def perform(self, operation: Operation) -> Outcome:
         """Perform one operation and return its outcome; never raises for a failing storage."""
         started = time.perf_counter()

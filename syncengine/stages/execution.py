@@ -19,6 +19,7 @@ from ..core.plan import Action, Operation
 from ..core.report import Outcome, Status
 from ..core.schedule import Schedule, Unit, schedule
 from ..events import OperationFinished
+from .bulk_deletion import BulkDeletion, batches, split
 
 if TYPE_CHECKING:
     from concurrent.futures import Future, ThreadPoolExecutor
@@ -64,10 +65,31 @@ class Execution:
         if order.deletes:
             self.before_deleting()
         files = [operation for operation in order.deletes if operation.kind is not Kind.DIRECTORY]
-        yield from self._all(files)
+        yield from self._deletions(files)
         # Directories go one after the other: each must be empty before the one above it can go.
         for operation in order.deletes[len(files) :]:
             yield self._one(operation)
+
+    def _deletions(self, files: Sequence[Operation]) -> Iterator[Outcome]:
+        """Delete files by one request where the storage takes many, and the others each by itself."""
+        many, single = split(files, self.operations)
+        for side, operations in many.items():
+            deletion = BulkDeletion(self.operations, side, self.workers)
+            for batch in batches(operations):
+                withheld = {operation.path: self._withheld(operation) for operation in batch}
+                yield from (outcome for outcome in withheld.values() if outcome is not None)
+                yield from self._bulk(deletion, [each for each in batch if withheld[each.path] is None])
+        yield from self._all(single)
+
+    def _bulk(self, deletion: BulkDeletion, batch: Sequence[Operation]) -> Iterator[Outcome]:
+        ended: Set[str] = set()
+        try:
+            for outcome in deletion.perform(batch):
+                ended.add(outcome.operation.path)
+                yield outcome
+        except KeyboardInterrupt:
+            self.interrupt()
+            yield from (deletion.interrupted(each) for each in batch if each.path not in ended)
 
     def _note_failure(self, outcome: Outcome) -> None:
         operation = outcome.operation
