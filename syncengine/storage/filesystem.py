@@ -307,7 +307,7 @@ class FsspecStorageClient:
 
     def _admit_file(self, path: str, expect: Precondition) -> Optional[Entry]:
         found = self.stat(path)
-        if found is not None and found.kind is Kind.DIRECTORY and self._driver.family.object_store:
+        if found is not None and found.kind is Kind.DIRECTORY and not self.capabilities.real_directories:
             found = None  # a key may stand beside keys that continue it, and beside a marker
         self._check(expect, found, path)
         if found is not None and found.kind is Kind.DIRECTORY:

@@ -336,6 +336,16 @@ def test_a_file_and_a_directory_of_one_name_are_both_delivered() -> None:
     ]
 
 
+def test_a_key_is_written_beside_the_keys_that_continue_it() -> None:
+    root = uuid.uuid4().hex
+    BareFileSystem.store[f"{root}/d/x"] = b"1"
+    client = client_for(BareFileSystem(), root, identity="flat")
+
+    client.write("d", Bytes(b"2"), expect=ABSENT)
+
+    assert {path: read_all(client, path) for path in ("d", "d/x")} == {"d": b"2", "d/x": b"1"}
+
+
 def test_a_directory_hidden_by_a_file_of_its_name_is_unknown_and_not_empty() -> None:
     name = uuid.uuid4().hex
     memory = fsspec.filesystem("memory")
