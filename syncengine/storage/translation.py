@@ -114,7 +114,9 @@ _BY_CODE: Dict[str, _Kind] = {
         ),
         AccessDenied,
     ),
-    **dict.fromkeys(("PreconditionFailed", "ConditionalRequestConflict", "ConditionNotMet"), PreconditionFailed),
+    **dict.fromkeys(
+        ("PreconditionFailed", "ConditionalRequestConflict", "ConditionNotMet", "InvalidBlockList"), PreconditionFailed
+    ),
     **dict.fromkeys(
         (
             "BadDigest",
@@ -130,7 +132,9 @@ _BY_CODE: Dict[str, _Kind] = {
         Unavailable,
     ),
     **dict.fromkeys(("QuotaExceeded", "StorageFull", "XMinioStorageFull"), NoSpace),
-    **dict.fromkeys(("EntityTooLarge", "InvalidURI", "KeyTooLongError", "MetadataTooLarge"), Unsupported),
+    **dict.fromkeys(
+        ("EntityTooLarge", "InvalidURI", "KeyTooLongError", "MetadataTooLarge", "SnapshotsPresent"), Unsupported
+    ),
 }
 
 _BY_FTP_REPLY: Dict[str, _Kind] = {
@@ -167,7 +171,8 @@ def translated(error: BaseException, path: str = "", *, secrets: Iterable[str] =
     if isinstance(error, StorageError):
         return error
     kind = classified(error) or StorageError
-    text = redacted(str(error).strip() or "no reason given", secrets)
+    # Azure repeats its message in XML behind the number of the request.
+    text = redacted(str(error).partition("RequestId:")[0].strip() or "no reason given", secrets)
     place = redacted(shown(path) or "the root", secrets)
     message = f"{place}: {type(error).__name__}: {shown(' '.join(text.split()))}"
     return kind(message, path=path, retry_after=_retry_after(error))
@@ -228,7 +233,8 @@ def _by_code(error: BaseException) -> Optional[_Kind]:
     response = getattr(error, "response", None)
     if isinstance(response, Mapping):
         return _BY_CODE.get(str(response.get("Error", {}).get("Code", "")))
-    return _BY_CODE.get(str(getattr(error, "error_code", "")))
+    code = getattr(error, "error_code", "")
+    return _BY_CODE.get(str(getattr(code, "value", code)))
 
 
 def _by_status(error: BaseException) -> Optional[_Kind]:

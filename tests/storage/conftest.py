@@ -16,7 +16,16 @@ from attrs import evolve
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from object_servers import S3Server, moto_server, rclone_server, shared_models
+from object_servers import (
+    AzureServer,
+    GcsServer,
+    S3Server,
+    azure_server,
+    gcs_server,
+    moto_server,
+    rclone_server,
+    shared_models,
+)
 from servers import ftp_server, http_server, webdav_server
 from sftp_servers import sftp_asyncssh, sftp_openssh, sftp_server  # noqa: F401 - fixtures
 
@@ -81,6 +90,18 @@ def moto() -> Iterator[S3Server]:
 def rclone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
     with shared_models(), rclone_server(tmp_path_factory.mktemp("rclone")) as url:
         yield S3Server(url)
+
+
+@pytest.fixture(scope="session")
+def gcs() -> Iterator[GcsServer]:
+    with gcs_server() as url:
+        yield GcsServer(url)
+
+
+@pytest.fixture(scope="session")
+def azure() -> Iterator[AzureServer]:
+    with azure_server() as url:
+        yield AzureServer(url)
 
 
 class Factories:

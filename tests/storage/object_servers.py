@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import shutil
 import socket
@@ -11,6 +12,7 @@ import time
 import urllib.error
 import urllib.request
 import uuid
+import warnings
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
@@ -20,6 +22,9 @@ import pytest
 from attrs import frozen
 
 from syncengine.storage.location import locate
+
+# Otherwise gcsfs asks Google over gRPC, for a minute, what kind of bucket each new one is.
+os.environ["GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT"] = "false"
 
 KEY, SECRET = "planted-access-key", "planted-object-secret"
 _LONGEST_START_SECONDS = 60.0
@@ -156,3 +161,99 @@ class S3Server:
 def _without_line_breaks(refusal: Callable[[str], Optional[str]]) -> Callable[[str], Optional[str]]:
     """Refuse what S3 can hold and these servers cannot."""
     return lambda key: "holds a line break" if "\n" in key else refusal(key)
+
+
+@contextmanager
+def gcs_server() -> Iterator[str]:
+    """Serve Google Cloud Storage from memory, conditions included."""
+    port = free_port()
+    command = [sys.executable, str(Path(__file__).with_name("gcs_emulator.py")), str(port)]
+    with process(command, f"http://127.0.0.1:{port}") as url:
+        yield url
+
+
+def import_gcsfs() -> Any:
+    """Import gcsfs, below which a library warns that the oldest Python we support is old."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        return importlib.import_module("gcsfs")
+
+
+@frozen
+class GcsServer:
+    """A running server of Google Cloud Storage."""
+
+    url: str
+
+    @property
+    def options(self) -> Dict[str, Any]:
+        """Storage options for gcsfs."""
+        return {"token": "anon", "project": "test", "endpoint_url": self.url}
+
+    def filesystem(self) -> Any:
+        """Return a filesystem for preparing and looking, one for all tests."""
+        return import_gcsfs().GCSFileSystem(**self.options, use_listings_cache=False)
+
+    def bucket(self) -> str:
+        """Make a bucket and return its name."""
+        name = f"bucket-{uuid.uuid4().hex[:20]}"
+        self.filesystem().call("POST", "b", project="test", json={"name": name})
+        return name
+
+    def fill(self, bucket: str, files: Mapping[str, bytes], prefix: str = "") -> None:
+        """Put objects there by gcsfs's own client."""
+        for key, content in files.items():
+            self.filesystem().pipe_file(f"{bucket}/{prefix}{key}", content)
+
+
+def azurite_program() -> Optional[str]:
+    """Return the program that emulates Azure's blobs: what AZURITE_BLOB names, or azurite-blob on the path."""
+    return os.environ.get("AZURITE_BLOB") or shutil.which("azurite-blob")
+
+
+AZURE_ACCOUNT = "devstoreaccount1"
+# The one key that the emulator knows; its documentation publishes it.
+AZURE_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
+
+
+@contextmanager
+def azure_server() -> Iterator[str]:
+    """Serve Azure's blobs from memory by azurite."""
+    program = azurite_program()
+    if program is None:
+        pytest.skip("azurite-blob is not installed, nor named by AZURITE_BLOB")
+    port = free_port()
+    command = [program, "--blobHost", "127.0.0.1", "--blobPort", str(port), "--inMemoryPersistence"]
+    command += ["--skipApiVersionCheck", "--disableTelemetry", "--silent"]
+    with process(command, f"http://127.0.0.1:{port}") as url:
+        yield url
+
+
+@frozen
+class AzureServer:
+    """A running server of Azure's blobs."""
+
+    url: str
+
+    @property
+    def options(self) -> Dict[str, Any]:
+        """Storage options for adlfs."""
+        account = f"DefaultEndpointsProtocol=http;AccountName={AZURE_ACCOUNT};AccountKey={AZURE_KEY}"
+        return {"connection_string": f"{account};BlobEndpoint={self.url}/{AZURE_ACCOUNT};"}
+
+    def filesystem(self) -> Any:
+        """Return a filesystem for preparing and looking, one for all tests."""
+        import adlfs
+
+        return adlfs.AzureBlobFileSystem(**self.options, use_listings_cache=False)
+
+    def bucket(self) -> str:
+        """Make a container and return its name."""
+        name = f"bucket-{uuid.uuid4().hex[:20]}"
+        self.filesystem().mkdir(name)
+        return name
+
+    def fill(self, bucket: str, files: Mapping[str, bytes], prefix: str = "") -> None:
+        """Put objects there by adlfs's own client."""
+        for key, content in files.items():
+            self.filesystem().pipe_file(f"{bucket}/{prefix}{key}", content)

@@ -196,9 +196,13 @@ class S3Service:
 
     def _unless_ours(self, key: str, error: StorageError, recognised: Callable[[Stamp], Optional[bool]]) -> ObjectInfo:
         """Return what stands at *key* where a repeated write failed only because its first try had succeeded."""
-        if not was_repeated(error):
+        refused = isinstance(error, PreconditionFailed) or error_code(error) == "NoSuchUpload"
+        if not (refused and was_repeated(error)):
             raise error
-        stands = self.head(key)
+        try:
+            stands = self.head(key)
+        except StorageError:
+            raise lost_answer(key) from error
         ours = recognised(stands.stamp) if stands is not None else False
         if ours is None:
             raise lost_answer(key) from error
