@@ -127,7 +127,7 @@ def _quick_operation(*, strict: bool) -> Callable[[Any, Any], Operation]:
         if strict and not item.keys() <= _OPERATION_FIELDS:
             raise ValueError("unknown fields")
         look = item.get
-        origin, mode, counterpart = look("origin"), look("mode"), look("counterpart")
+        origin, mode, counterpart, files = look("origin"), look("mode"), look("counterpart"), look("files")
         expect_target = item["expect_target"]
         expect_origin = item["expect_origin"] if "origin" in item else look("expect_origin")
         return Operation(
@@ -148,6 +148,7 @@ def _quick_operation(*, strict: bool) -> Callable[[Any, Any], Operation]:
             mode if mode is None else _integer(mode, int),
             _text_or_none(look("link")),
             counterpart if counterpart is None else read_stamp(counterpart, Stamp),
+            files if files is None else _integer(files, int),
         )
 
     return structure

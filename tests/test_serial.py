@@ -482,6 +482,7 @@ def test_hand_written_records_know_every_field() -> None:
         1,
         "l",
         OLD,
+        1,
     )
     stamp = Stamp(1, 2, "e", "v", ("d:1",), "f")  # fmt: skip
 

@@ -122,7 +122,7 @@ def operation_record(operation: Operation) -> Record:
     return made
 
 
-_SELDOM = ("digest", "group", "key", "mode", "link")
+_SELDOM = ("digest", "group", "key", "mode", "link", "files")
 
 quoted: Callable[[str], str] = encode_basestring_ascii
 """Write a text, or a member of an enum of texts, as JSON."""
@@ -146,7 +146,7 @@ def operation_line(operation: Operation) -> str:
     A first copy writes each of its operations twice, into the digest of the plan and into the journal.
     """
     origin, size = operation.origin, operation.size
-    rare = operation.digest, operation.group, operation.key, operation.link, operation.counterpart
+    rare = operation.digest, operation.group, operation.key, operation.link, operation.counterpart, operation.files
     if origin is None or size > SAFE_INTEGER or rare != _NOTHING_RARE:
         return line(operation_record(operation))
     side, path = origin
@@ -163,7 +163,7 @@ def operation_line(operation: Operation) -> str:
     )
 
 
-_NOTHING_RARE = (None, None, None, None, None)
+_NOTHING_RARE = (None, None, None, None, None, None)
 
 
 def settings_record(settings: Settings) -> Record:

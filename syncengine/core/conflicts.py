@@ -22,6 +22,9 @@ Look = Callable[[Side, str], Optional[Entry]]
 Chooser = Callable[[Conflict], str]
 """A function of the user's that decides one conflict: it returns the name of a resolution."""
 
+Decided = Tuple[Conflict, Tuple[Operation, ...], Tuple[Problem, ...]]
+"""A conflict with the operations that resolve it, and with what stands in the way of that."""
+
 _ALGORITHM = "sha256"
 
 
@@ -34,9 +37,7 @@ class Conflicts:
     look: Look = field(default=lambda *_: None)
     choose: Optional[Chooser] = None
 
-    def decided(
-        self, change: Change, kind: ConflictKind, *, inside: Tuple[Inside, ...] = ()
-    ) -> Tuple[Conflict, Tuple[Operation, ...], Tuple[Problem, ...]]:
+    def decided(self, change: Change, kind: ConflictKind, *, inside: Tuple[Inside, ...] = ()) -> Decided:
         """Return the conflict that *change* is, with the operations that resolve it.
 
         It stays open, with problems that say why, where a side cannot hold what the resolution would bring to it.

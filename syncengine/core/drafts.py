@@ -7,6 +7,7 @@ from typing import Callable, Dict, Mapping, Optional, Tuple, Union
 from attrs import evolve, field, frozen
 
 from .comparator import Change, Equality, SideChange, is_racy
+from .directory_renames import DirectoryRename
 from .entry import Base, Entry, Kind, Problem, ProblemKind, Side, Stamp
 from .path_map import PathMap
 from .paths import encoded, shown
@@ -125,6 +126,22 @@ class Drafts:
             chosen_by="rule:R4" if rename.edited else "rule:R1",
             group=f"rename:{rename.new}" if rename.edited else None,
             counterpart=None if rename.edited else self.stamp(rename.side, arrived),
+        )
+
+    def renamed_directory(self, rename: DirectoryRename) -> Union[Operation, Problem]:
+        """Return the one operation by which the other side follows the rename of a directory with all that is in it."""
+        target = rename.side.other
+        at_source = rename.side is Side.SOURCE
+        return self.unholdable(rename.new, Kind.DIRECTORY, target) or Operation(
+            Action.MOVE,
+            Kind.DIRECTORY,
+            target,
+            rename.new,
+            origin=(target, rename.old),
+            expect_origin=rename.expected,
+            reason=Reason.RENAMED_AT_SOURCE if at_source else Reason.RENAMED_AT_DESTINATION,
+            chosen_by="rule:R8",
+            files=rename.files,
         )
 
     def new_directory(self, change: Change, decision: Decision, *, group: Optional[str] = None) -> Operation:

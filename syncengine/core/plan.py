@@ -95,6 +95,8 @@ class Operation:
     link: Optional[str] = None
     counterpart: Optional[Stamp] = None
     """What the other side holds under the new name of a move or copy, so that both can be remembered as agreed."""
+    files: Optional[int] = None
+    """How many files go along with a directory that is moved as a whole."""
 
     @property
     def id(self) -> str:

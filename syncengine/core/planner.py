@@ -6,20 +6,21 @@ A path is decided by the table in ``reconcile.py`` and put into words by ``draft
 
 from __future__ import annotations
 
-from typing import Container, List, Optional, Union
+from typing import Container, List, Mapping, Optional, Union
 
 from attrs import Factory, define, evolve, field
 
-from .clashes import Clash, Clashes
+from .clashes import Clash, Clashes, file_side
 from .comparator import Change, Equality, SideChange
-from .conflicts import Conflicts
+from .conflicts import Conflicts, Decided
 from .directories import Directories
+from .directory_renames import DirectoryRename
 from .drafts import Drafts
 from .entry import Base, Entry, Kind, Problem, ProblemKind, Side
 from .merge import Views
 from .modes import OnlyIf, Retain
 from .paths import parents, shown
-from .plan import Action, Agreement, AgreementKind, Conflict, ConflictKind, Operation, Settings
+from .plan import Action, Agreement, AgreementKind, Conflict, ConflictKind, Operation, Resolution, Settings
 from .reconcile import Decision, Effect, Policy, reconcile
 from .renames import Rename, is_same_content
 from .tally import Tally
@@ -72,15 +73,33 @@ class Planner:
             self._file(changed)
 
     def finish(self) -> None:
-        """Decide the directories, and take back kind changes whose directory does not become empty."""
-        self.operations += self._directories.operations()
-        blocked = {change.path: change for change in self._directories.blocked_replacements()}
-        if blocked:
-            # Something survives below, so the file cannot take the name: the subtree is decided as a whole.
-            self.operations = [each for each in self.operations if not _lies_in(each.compared_as, blocked)]
-            self.conflicts = [each for each in self.conflicts if not _lies_in(each.path, blocked)]
-        for clash in (*self._clashes.frozen(), *self._clashes.at(blocked)):
-            self._decide(clash)
+        """Decide the directories, and what of a file and a directory of one name stays."""
+        blocked = {change.path for change in self._directories.blocked_replacements()}
+        clashes = (*self._clashes.frozen(), *self._clashes.at(blocked))
+        decided = {clash.change.path: self._decided(clash) for clash in clashes}
+        # Something survives below, so the file cannot take the name: the subtree is decided as a whole.
+        self.operations = [each for each in self.operations if not self._is_taken_back(each, decided)]
+        self.conflicts = [each for each in self.conflicts if not _lies_in(each.path, blocked)]
+        self.operations += (each for each in self._directories.operations() if not _lies_in(each.path, blocked))
+        for conflict, operations, problems in decided.values():
+            self.conflicts.append(conflict)
+            self.operations.extend(operations)
+            self.problems.extend(problems)
+
+    def _is_taken_back(self, operation: Operation, decided: Mapping[str, Decided]) -> bool:
+        """Say whether *operation* lies where a clash was decided; a move to where the directory comes goes on."""
+        where = next(
+            (path for path in (*parents(operation.compared_as), operation.compared_as) if path in decided), None
+        )
+        if where is None:
+            return False
+        conflict = decided[where][0]
+        if operation.action is not Action.MOVE or operation.origin is None:
+            return True
+        if conflict.resolution is Resolution.KEEP_BOTH and operation.target is file_side(conflict):
+            return False
+        self._directories.hold(operation.origin[1], operation.target)
+        return True
 
     # ---------------------------------------------------------- out of bounds
 
@@ -168,6 +187,16 @@ class Planner:
             self._agree(AgreementKind.DORMANT, rename.old, rename.base.kind, evolve(rename.base, live=False))
         return True
 
+    def follow_directory(self, rename: DirectoryRename) -> bool:
+        """Plan that the other side renames a directory as a whole; False, with nothing planned, where it cannot."""
+        drafted = self.drafts.renamed_directory(rename)
+        if isinstance(drafted, Problem):
+            return False
+        self.operations.append(drafted)
+        for side in Side:
+            self._directories.hold(rename.new, side)
+        return True
+
     def _is_proved(self, rename: Rename) -> bool:
         reads = {side for side, traits in self.drafts.traits.items() if traits.cheap_reads}
         return is_same_content(rename, self.deciding.digest_of, reads)
@@ -219,15 +248,12 @@ class Planner:
         for operation in arriving:
             self._directories.hold(operation.compared_as, operation.target)
 
-    def _decide(self, clash: Clash) -> None:
-        """Plan a file and the directory that faces it, now that everything below is known."""
+    def _decided(self, clash: Clash) -> Decided:
+        """Return what becomes of a file and the directory that faces it, now that everything below is known."""
         # A backup never replaces one kind by another, and under a mapping one directory may be many elsewhere.
         decidable = self.settings.mode.is_bidirectional and not self.drafts.path_map
         inside = clash.inside(self.drafts) if decidable else ()
-        conflict, operations, problems = self.deciding.decided(clash.change, ConflictKind.KIND_CLASH, inside=inside)
-        self.conflicts.append(conflict)
-        self.problems.extend(problems)
-        self.operations.extend(operations)
+        return self.deciding.decided(clash.change, ConflictKind.KIND_CLASH, inside=inside)
 
     # ------------------------------------------------------- kinds, directories
 

@@ -60,11 +60,11 @@ def renames(changes: Iterable[Change], side: Side, *, digest_of: DigestOf, follo
         change for change in known if _appeared(change, side) and not occupied.intersection(parents(change.path))
     ]
     pairs = _paired(vanished, appeared, lambda base: _proofs(base, side), lambda entry: _marks(entry.stamp), side)
-    yield from (_rename(old, new, side) for old, new in pairs)
+    yield from (rename_of(old, new, side) for old, new in pairs)
     done = {change.path for pair in pairs for change in pair}
     left_old = [change for change in vanished if change.path not in done]
     left_new = [change for change in appeared if change.path not in done]
-    yield from (_rename(old, new, side) for old, new in _by_digest(left_old, left_new, side, digest_of))
+    yield from (rename_of(old, new, side) for old, new in _by_digest(left_old, left_new, side, digest_of))
 
 
 def unfinished(
@@ -87,7 +87,7 @@ def unfinished(
             continue
         digest = digest_of(Question(side, arrived, "sha256"))
         if digest is not None and digest == digest_of(Question(side.other, standing, "sha256")):
-            found = _rename(old, new, side)
+            found = rename_of(old, new, side)
             both = Comparison(SideChange.MODIFIED, SideChange.MODIFIED, Equality.EQUAL)
             yield evolve(found, change=evolve(found.change, comparison=both), proved=True)
 
@@ -227,7 +227,7 @@ def _with_digest(change: Change, side: Side, digest: str) -> Change:
     return evolve(change, source=known) if side is Side.SOURCE else evolve(change, destination=known)
 
 
-def _rename(old: Change, new: Change, side: Side) -> Rename:
+def rename_of(old: Change, new: Change, side: Side) -> Rename:
     """Return the pair, as if the other side and the base had followed the rename already."""
     base, standing, arrived = old.base, old.entry(side.other), new.entry(side)
     assert base is not None

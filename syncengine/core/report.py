@@ -94,7 +94,8 @@ class Report:
             before = counts.get(where, Count())
             is_removal = outcome.operation.action is Action.DELETE
             size = planned_size(outcome) if is_removal else outcome.bytes
-            counts[where] = Count(before.files + 1, before.bytes + size)
+            files = 1 if outcome.operation.files is None else outcome.operation.files
+            counts[where] = Count(before.files + files, before.bytes + size)
         return evolve(
             planned,
             counts=counts,

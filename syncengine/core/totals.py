@@ -76,7 +76,7 @@ def totals_of(plan: Plan) -> Totals:
             elif action in OVERWRITING and operation.kind_before is not Kind.DIRECTORY:
                 overwritten += expected.size
         counted = into_source[action] if to_source else into_destination[action]
-        counted[0] += 1
+        counted[0] += 1 if operation.files is None else operation.files
         counted[1] += moved
         transfer += size
         retained += operation.retain

@@ -153,7 +153,7 @@ def operation_words(operation: Operation) -> str:
     """Return why an operation is in the plan, in words."""
     words = reason_words(operation)
     if operation.action is Action.MOVE:
-        words = "moved"
+        words = "moved" if operation.files is None else f"moved with {counted(operation.files, 'file')}"
     elif operation.action is Action.COPY:
         words = "copied" if operation.reason is not Reason.CONFLICT else f"copied: {words}"
     if section_of(operation) is Section.OVERWRITES and operation.action in _MOVING:

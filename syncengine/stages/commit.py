@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from datetime import datetime
-from typing import Callable, Dict, Iterable, List, Mapping, Optional, Set, Tuple
+from typing import Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Set, Tuple
 
 from attrs import define, evolve, field, frozen
 
@@ -71,6 +71,8 @@ class Recorder:
     _coarsest_ns: int = field(default=1, init=False)
     _real_directories: bool = field(default=False, init=False)
     _changed_kind: Set[str] = field(factory=set, init=False)
+    _moved: List[Tuple[str, str]] = field(factory=list, init=False)
+    """Directories whose rows follow them to another name."""
 
     def __attrs_post_init__(self) -> None:
         """Ask the clients once what every copied file needs to know."""
@@ -170,8 +172,8 @@ class Recorder:
             return
         self._settle()
         clients = self._to_flush()
-        if not clients:
-            self._write(flush=False)
+        if not clients or self._moved:
+            self._write(flush=bool(clients))
             return
         self._flushing = Flushing(clients, self._rows, self._forgotten)
         self._rows, self._forgotten, self._pending, self._last = {}, set(), 0, self.clock()
@@ -199,12 +201,13 @@ class Recorder:
         if flush:
             for client in self._to_flush():
                 client.flush()
-        self._commit(self._rows, self._forgotten)
-        self._rows, self._forgotten, self._pending, self._last = {}, set(), 0, self.clock()
+        self._commit(self._rows, self._forgotten, self._moved)
+        self._rows, self._forgotten, self._moved, self._pending = {}, set(), [], 0
+        self._last = self.clock()
 
-    def _commit(self, rows: Mapping[str, Base], forgotten: Set[str]) -> None:
-        self.state.commit(rows.values(), forgotten=sorted(forgotten))
-        self.rows_written += len(rows) + len(forgotten)
+    def _commit(self, rows: Mapping[str, Base], forgotten: Set[str], moved: Sequence[Tuple[str, str]] = ()) -> None:
+        carried = self.state.commit(rows.values(), forgotten=sorted(forgotten), moved=moved)
+        self.rows_written += len(rows) + len(forgotten) + carried
 
     def _to_flush(self) -> List[SupportsFlush]:
         clients = [self.clients[side] for side in Side if self._writes(side)]
@@ -238,6 +241,10 @@ class Recorder:
     def _note_rename(self, outcome: Outcome, old: str) -> None:
         """Remember a followed rename under its new name; a move takes the old name from both sides."""
         operation, path = outcome.operation, outcome.operation.path
+        if operation.kind is Kind.DIRECTORY:
+            self._moved.append((old, path))
+            self._note_directories(operation, path)
+            return
         before = self._row(old)
         if operation.action is Action.MOVE:
             self._forgotten.add(old)

@@ -37,6 +37,7 @@ from ..storage.protocol import (
 )
 from ..storage.routes import DIGEST_OF_THE_UNCERTAIN, Transferred, transfer, workers
 from .commit import Recorder
+from .directory_moves import move_directory
 from .execution import Execution, interrupting
 from .job import Job, Limits
 from .retention import Retention, border
@@ -252,6 +253,9 @@ class SyncOperations:
         _, old = operation.origin
         client = self.client(operation.target)
         expected = operation.expect_origin
+        if operation.kind is Kind.DIRECTORY:
+            move_directory(client, operation)
+            return Written(Stamp(), Stamp())
         if isinstance(client, SupportsMove):
             stamp = client.move(old, operation.path, expect=expecting(operation.expect_target), expect_origin=expected)
             return Written(stamp, expected)

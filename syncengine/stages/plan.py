@@ -23,6 +23,7 @@ from ..state.manager import SyncStateManager
 from ..storage.protocol import StorageClientProtocol, SupportsNames
 from ..storage.routes import stays_inside
 from .diff import settling
+from .directory_moves import renamed_directories
 from .job import Changed, Job
 
 
@@ -65,12 +66,29 @@ class MakePlan:
         """
         if not job.settings.renames or job.state is None or not job.state.exists or job.path_map:
             return job.changes
-        known = list(job.changes)
+        known = list(self._without_moved_directories(job, planner, list(job.changes)))
         files = {change.path: change for change in known if isinstance(change, Change) and change.kind is Kind.FILE}
         for rename in self._renames(job, list(files.values())):
             if planner.follow(rename):
                 del files[rename.old], files[rename.new]
         return (item for item in known if item.path in files or not _is_file_change(item))
+
+    def _without_moved_directories(self, job: Job, planner: Planner, known: Sequence[Changed]) -> Iterable[Changed]:
+        """Yield the changes that do not lie in directories which the other side renames as a whole."""
+        if job.settings.mode.is_backup:
+            return known  # nothing may disappear there, so every file is copied to its new name
+        planned: Set[int] = set()
+        for side in self._leading(job):
+            for rename in renamed_directories(job, known, side, digest_of=settling(job.clients)):
+                if planner.follow_directory(rename):
+                    planned.update(id(change) for pair in rename.pairs for change in pair)
+        return (change for change in known if id(change) not in planned) if planned else known
+
+    @staticmethod
+    def _leading(job: Job) -> Sequence[Side]:
+        """Return the sides whose renames count: both in two-way, or the one that leads."""
+        mode = job.settings.mode
+        return [side for side in Side if mode.is_bidirectional or (mode.allows_upload == (side is Side.SOURCE))]
 
     def _renames(self, job: Job, changes: Sequence[Change]) -> Iterator[Rename]:
         assert job.state is not None
@@ -81,10 +99,9 @@ class MakePlan:
         yield from resumed
         taken = {path for rename in resumed for path in (rename.old, rename.new)}
         left = [change for change in changes if change.path not in taken]
-        for side in Side:
-            # In a one-way mode only the leading side's renames count, and only where nobody touched the copy.
-            if mode.is_bidirectional or (mode.allows_upload == (side is Side.SOURCE)):
-                yield from renames(left, side, digest_of=digest_of, follow_edits=mode.is_bidirectional)
+        for side in self._leading(job):
+            # In a one-way mode a rename counts only where nobody touched the copy.
+            yield from renames(left, side, digest_of=digest_of, follow_edits=mode.is_bidirectional)
 
     def _planner(self, job: Job) -> Planner:
         settings = job.settings

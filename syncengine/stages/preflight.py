@@ -19,6 +19,7 @@ from ..core.report import Outcome, Status
 from ..core.units import counted
 from ..errors import ScanError, StalePlanError, StorageError
 from ..storage.protocol import StorageClientProtocol, expecting
+from .directory_moves import directory_difference
 from .job import Job
 from .scan import problem_of
 
@@ -112,6 +113,9 @@ def _origin_difference(
 ) -> Optional[Problem]:
     assert operation.origin is not None
     expected = operation.expect_origin
+    if operation.kind is Kind.DIRECTORY and operation.files is not None and found is not None:
+        failure = directory_difference(client, operation)
+        return _problem(operation, path, operation.origin[0], failure) if failure is not None else None
     if operation.kind is Kind.DIRECTORY:
         expected = Stamp()
     failure = expecting(expected).failure(found, granularity_ns=client.capabilities.mtime_granularity_ns)

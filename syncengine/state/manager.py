@@ -407,17 +407,20 @@ class SyncStateManager:
         forgotten: Iterable[str] = (),
         dormant: Iterable[str] = (),
         settled: Iterable[str] = (),
-    ) -> None:
-        """Record a group, all of it or nothing; durable on return.
+        moved: Iterable[Tuple[str, str]] = (),
+    ) -> int:
+        """Record a group, all of it or nothing; durable on return. Returns how many rows moved.
 
         *rows* are agreements whose effects are durable on their side; *forgotten* and *dormant* are positions
         (``path``, or ``path + "/"`` for a directory) whose row is dropped or made dormant; *settled* are operations
-        whose intents end with this group.
+        whose intents end with this group; *moved* are directories whose rows go from the first name to the second,
+        before anything else.
         """
         database, run = self._running()
         with self._writing(database) as draft:
             run = self._writing_generation(draft, run)
             generation = draft.header.generation
+            carried = sum(draft.move(encoded(old), encoded(new)) for old, new in moved)
             for position in forgotten:
                 draft.drop(encoded(position))
             for position in dormant:
@@ -428,6 +431,7 @@ class SyncStateManager:
                 draft.drop_intent(encoded(operation))
         self._run = run
         self._home.committed(database, last=False)
+        return carried
 
     def _writing_generation(self, draft: Draft, run: Run) -> Run:
         # The first commit of a run, or of its continuation, begins a generation; its number belongs to the run.

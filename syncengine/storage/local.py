@@ -231,7 +231,7 @@ class LocalStorageClient:
         """Yield the files below *directory* with the change times of their inodes; None where these prove nothing."""
         from .local_times import change_times, keeps_change_times
 
-        if not keeps_change_times(self._place(directory)):
+        if not keeps_change_times(self._base + directory):
             return None
         return iter(list(change_times(self._base, directory)))
 

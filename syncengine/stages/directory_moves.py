@@ -1,0 +1,127 @@
+"""Directories that are renamed as a whole: the proof while planning, and the one listing before the rename is done."""
+
+from __future__ import annotations
+
+from typing import Dict, Iterator, List, Mapping, Optional, Sequence
+
+from attrs import define, field
+
+from ..core.comparator import RACE_WINDOW_NS, Question
+from ..core.directory_renames import DirectoryRename, Pair, directory_renames, listing_digest
+from ..core.entry import Entry, Extent, Kind, Problem, Side
+from ..core.paths import is_within, shown
+from ..core.plan import Operation
+from ..core.renames import DigestOf, is_same_content, rename_of
+from ..errors import PreconditionFailed, StorageError, Unsupported
+from ..state.manager import SyncStateManager
+from ..storage.protocol import StorageClientProtocol, SupportsChangeTimes, SupportsMoveDirectory
+from .job import Changed, Job
+
+
+def renamed_directories(
+    job: Job, changes: Sequence[Changed], side: Side, *, digest_of: DigestOf
+) -> Iterator[DirectoryRename]:
+    """Yield the directories that *side* renamed and the other side can rename by one call."""
+    if job.state is None or not isinstance(job.clients[side.other], SupportsMoveDirectory):
+        return
+    yield from directory_renames(changes, side, proved=_Proof(job.clients, job.state, digest_of))
+
+
+@define(eq=False)
+class _Proof:
+    """Proves that files are those that were agreed on: nobody touched them since, or their content says so.
+
+    Untouched means that the inode has not changed since the run ended that recorded it. Between that run's look at a
+    file and its end an inode may have been given to another file of the same size and time; whoever compares the file
+    under its old name takes the same risk.
+    """
+
+    clients: Mapping[Side, StorageClientProtocol]
+    state: SyncStateManager
+    digest_of: DigestOf
+    _times: Dict[str, Dict[str, int]] = field(factory=dict, init=False)
+    _moments: Optional[Dict[int, int]] = field(default=None, init=False)
+
+    def __call__(self, side: Side, new: str, pairs: Sequence[Pair]) -> bool:
+        times = self._times_below(side, new)
+        return all(self._untouched(pair, side, times) or self._same(pair, side) for pair in pairs)
+
+    def _untouched(self, pair: Pair, side: Side, times: Mapping[str, int]) -> bool:
+        base, path = pair[0].base, pair[1].path
+        assert base is not None
+        if base.kind is Kind.DIRECTORY or not base.stamp(side).size:
+            return True  # a directory has no content, nor has an empty file
+        agreed = self._agreed_ns(base.generation)
+        changed = times.get(path)
+        if agreed is None or changed is None or side in base.racy:
+            return False
+        return changed < agreed - RACE_WINDOW_NS
+
+    def _same(self, pair: Pair, side: Side) -> bool:
+        gone, new = pair
+        standing, arrived = gone.entry(side.other), new.entry(side)
+        if arrived is None or standing is None or arrived.kind is not Kind.FILE:
+            return arrived is not None and standing is not None and arrived.link == standing.link
+        reads = {each for each in Side if self.clients[each].capabilities.cheap_reads}
+        return is_same_content(rename_of(gone, new, side), self._answer, reads)
+
+    def _answer(self, question: Question) -> Optional[str]:
+        return self.digest_of(question)
+
+    def _times_below(self, side: Side, directory: str) -> Mapping[str, int]:
+        known = next((outer for outer in self._times if is_within(directory, outer)), None)
+        if known is None:
+            self._times[directory] = self._read(side, directory)
+            known = directory
+        return self._times[known]
+
+    def _read(self, side: Side, directory: str) -> Dict[str, int]:
+        client = self.clients[side]
+        if not isinstance(client, SupportsChangeTimes):
+            return {}
+        try:
+            return dict(client.change_times(directory) or ())
+        except StorageError:
+            return {}  # it changed meanwhile: the contents decide
+
+    def _agreed_ns(self, generation: int) -> Optional[int]:
+        """Return when the run ended that wrote the rows of *generation*; None for one that was killed."""
+        if self._moments is None:
+            self._moments = {
+                written: int(run.finished_at.timestamp() * 1e9)
+                for run in self.state.runs()
+                if run.finished_at is not None
+                for written in run.generations
+            }
+        return self._moments.get(generation)
+
+
+def directory_difference(client: StorageClientProtocol, operation: Operation) -> Optional[str]:
+    """Return why the directory that *operation* moves is not the one that was planned, or None where it is."""
+    assert operation.origin is not None
+    _, old = operation.origin
+    entries: List[Entry] = []
+    for item in client.list(old):
+        if isinstance(item, Entry):
+            entries.append(item)
+        elif isinstance(item, Problem) and item.extent is not Extent.NOTHING:
+            return "something in it cannot be seen"
+    expected = operation.expect_origin
+    same = expected is not None and listing_digest(entries, old) in expected.digests
+    return None if same else "something in it has changed"
+
+
+def move_directory(client: StorageClientProtocol, operation: Operation) -> None:
+    """Rename a directory that is still as planned.
+
+    RACE: what is written into it between this listing and the rename goes along under the new name. The state then
+    holds older stamps than the side does, so the next run takes it for the edit it is; nothing is lost.
+    """
+    assert operation.origin is not None
+    _, old = operation.origin
+    if not isinstance(client, SupportsMoveDirectory):
+        raise Unsupported(f"{shown(old)}: directories cannot be renamed there", path=operation.path)
+    failure = directory_difference(client, operation)
+    if failure is not None:
+        raise PreconditionFailed(f"{shown(old)}: {failure}", path=old)
+    client.move_directory(old, operation.path)
