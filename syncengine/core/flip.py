@@ -13,7 +13,7 @@ from attrs import evolve
 from ..errors import RecipeError
 from .entry import Kind, Stamp
 from .paths import shown
-from .plan import Action, Operation, Plan, Reason
+from .plan import Action, Operation, Plan, Purpose, Reason
 
 
 def flipped(plan: Plan, chosen: Callable[[Any], bool], *, by: str) -> Plan:
@@ -49,6 +49,8 @@ _INVERSE = {Action.CREATE: Action.DELETE, Action.DELETE: Action.CREATE, Action.U
 
 
 def _without_inverse(operation: Operation) -> Optional[str]:
+    if operation.purpose is not Purpose.SYNC:
+        return f"it is part of a plan to {operation.purpose.value}, which goes one way only"
     if operation.reason is Reason.CONFLICT:
         return "it resolves a conflict; use resolve(path, to=...)"
     if operation.action not in _INVERSE:

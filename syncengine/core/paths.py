@@ -86,6 +86,15 @@ def is_reserved(path: str) -> bool:
     return path.startswith(RESERVED_PREFIX) or ("/" + RESERVED_PREFIX) in path
 
 
+def is_kept(path: str) -> bool:
+    """Say whether *path* is one of the trash.
+
+    >>> is_kept(".syncengine-trash/20261122T135216Z-1a2b3c4d/a"), is_kept("a/.syncengine-trash/b")
+    (True, False)
+    """
+    return path.startswith(TRASH_FOLDER + "/")
+
+
 def parents(path: str) -> Iterator[str]:
     """Yield the directories above *path*, outermost first.
 

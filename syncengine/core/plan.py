@@ -64,6 +64,17 @@ class Reason(str, Enum):
     CONFLICT = "conflict"
     PREFERENCE = "preference"
     UNDONE = "undone"
+    RESTORED = "restored"
+    PRUNED = "pruned"
+
+
+class Purpose(str, Enum):
+    """What a plan is for: a sync, or one of the three things that are done with the versions that syncs retained."""
+
+    SYNC = "sync"
+    RESTORE = "restore"
+    UNDO = "undo"
+    PRUNE = "prune"
 
 
 @frozen
@@ -104,6 +115,11 @@ class Operation:
         return sha256(self.target.value.encode() + b"\0" + encoded(self.path)).hexdigest()[:16]
 
     @property
+    def purpose(self) -> Purpose:
+        """What it is done for, as ``chosen_by`` says: ``undo:RUN`` and the like, anything else is part of a sync."""
+        return _PURPOSES.get(self.chosen_by.partition(":")[0], Purpose.SYNC)
+
+    @property
     def destroys(self) -> bool:
         """Whether bytes on the target are lost or retained."""
         return self.expect_target is not None and self.action in _REPLACING and self.kind_before is not Kind.DIRECTORY
@@ -140,6 +156,7 @@ class Operation:
         return self.origin[1]
 
 
+_PURPOSES = {purpose.value: purpose for purpose in Purpose}
 OVERWRITING = (Action.UPDATE, Action.COPY, Action.MOVE)
 _REPLACING = (*OVERWRITING, Action.DELETE)
 
@@ -364,6 +381,11 @@ class Plan:
     def complete(self) -> bool:
         """Whether both scans saw everything."""
         return not any(problem.hides for problem in self.problems)
+
+    @property
+    def purpose(self) -> Purpose:
+        """What the plan is for; one without operations is a sync's."""
+        return self.operations[0].purpose if self.operations else Purpose.SYNC
 
     @property
     def empty(self) -> bool:

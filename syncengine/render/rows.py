@@ -174,6 +174,8 @@ _REASON_WORDS = {
     Reason.CONFLICT: "resolves a conflict",
     Reason.PREFERENCE: "preferred side of the first sync",
     Reason.UNDONE: "undoes an earlier run",
+    Reason.RESTORED: "restores an earlier version",
+    Reason.PRUNED: "kept long enough",
     Reason.CANNOT_COMPARE: "cannot be compared, so it is transferred",
 }
 
