@@ -14,10 +14,11 @@ from typing import Callable, Dict, Iterable, List, Mapping, Optional, Sequence, 
 from attrs import define, evolve, field, frozen
 
 from ..core.bootstrap import still_to_see
+from ..core.canonical import record
 from ..core.comparator import is_racy
 from ..core.entry import Base, Kind, Side, Stamp
 from ..core.paths import is_within, parent, parents
-from ..core.plan import Action, Agreement, AgreementKind, Operation, Plan, Reason
+from ..core.plan import Action, Agreement, AgreementKind, Operation, Plan, Purpose, Reason
 from ..core.report import Outcome, Report, Status
 from ..errors import StorageError
 from ..serial import outcome_line
@@ -83,13 +84,22 @@ class Recorder:
     def begin(self) -> None:
         """Take the lock, record the start of the run, and write the plan's agreements down."""
         plan = self.plan
-        mode = plan.settings.mode.value
+        mode = plan.settings.mode.value if plan.purpose is Purpose.SYNC else plan.purpose.value
         self.state.acquire()
         newer = self._newer_paths()
         run = Run(self.run_id, self.started_at, mode, plan.digest, plan.root_digest)
         self.state.begin(run, preference=plan.settings.initial)
         self._journal = self.state.journal.start(
-            Started(self.run_id, plan.digest, plan.root_digest, self.state.generation, self.started_at)
+            Started(
+                self.run_id,
+                plan.digest,
+                plan.root_digest,
+                self.state.generation,
+                self.started_at,
+                source=plan.source.identity,
+                mode=mode,
+                trash=plan.settings.trash,
+            )
         )
         for operation in plan.operations:
             if operation.action is Action.MOVE and operation.group is not None and _follows_rename(operation):
@@ -117,6 +127,7 @@ class Recorder:
             if late and not self._still_holds(agreement):
                 continue  # without its row the path is compared anew
             position = agreement.path + "/" if agreement.entry_kind is Kind.DIRECTORY else agreement.path
+            self._journal_agreement(agreement)
             if agreement.row is not None:
                 self._rows[position] = agreement.row
             elif agreement.kind is AgreementKind.FORGET:
@@ -125,6 +136,12 @@ class Recorder:
             if self._pending >= GROUP:
                 self._write(flush=not durable)
                 durable = True
+
+    def _journal_agreement(self, agreement: Agreement) -> None:
+        """Write down what both users did alike: no operation tells of it, and a version ended there."""
+        if agreement.kind in (AgreementKind.CONVERGE, AgreementKind.FORGET):
+            assert self._journal is not None
+            self._journal.agree(record(agreement))
 
     def _still_holds(self, agreement: Agreement) -> bool:
         """Say whether a fresh look finds both sides as an agreement of an older state describes them.
@@ -215,13 +232,19 @@ class Recorder:
 
     def _writes(self, side: Side) -> bool:
         mode = self.plan.settings.mode
+        if self.plan.purpose is not Purpose.SYNC:
+            return True
         return mode.allows_upload if side is Side.DESTINATION else mode.allows_download
 
     # -------------------------------------------------------- outcomes to rows
 
     def _note(self, outcome: Outcome) -> None:
         operation = outcome.operation
-        if operation.action is Action.DELETE:
+        if operation.purpose is Purpose.RESTORE:
+            return  # an edit of that side, as the next sync will see by itself
+        if operation.purpose is Purpose.UNDO:
+            self._note_undone(operation)
+        elif operation.action is Action.DELETE:
             position = operation.compared_as + ("/" if operation.kind is Kind.DIRECTORY else "")
             self._forgotten.add(position)
             self._rows.pop(position, None)
@@ -237,6 +260,16 @@ class Recorder:
             self._note_half(outcome)
         elif operation.reason is Reason.KIND_CHANGED and operation.kind is Kind.DIRECTORY:
             self._remember(Base(operation.compared_as, Kind.DIRECTORY, Stamp(), Stamp()))
+
+    def _note_undone(self, operation: Operation) -> None:
+        """Forget what was agreed: the sides differ again, and a row would let the next sync spread the undoing.
+
+        Without one it copies what only one side has, and where both differ it asks, so nothing is lost or deleted.
+        """
+        if operation.moved_from is not None:
+            self._forgotten.add(operation.moved_from)
+        kinds = {operation.kind, operation.kind_before or operation.kind}
+        self._forgotten.update(operation.path + ("/" if kind is Kind.DIRECTORY else "") for kind in kinds)
 
     def _note_rename(self, outcome: Outcome, old: str) -> None:
         """Remember a followed rename under its new name; a move takes the old name from both sides."""
@@ -369,7 +402,7 @@ class Recorder:
     def finish(self, report: Report, finished_at: datetime) -> None:
         """Commit what is left, record the end of the run, and let the lock go."""
         self.flush()
-        if not report.interrupted:
+        if not report.interrupted and self.plan.purpose is Purpose.SYNC:
             self.state.set_bootstrap(self._still_to_see(report))
         self.state.remove_intents(self._ended_intents(report))
         counts = {status.value: len(outcomes) for status, outcomes in report.by_status.items()}

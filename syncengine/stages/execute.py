@@ -18,7 +18,7 @@ from attrs import define, evolve, field, frozen
 from ..core.comparator import common_digest, is_racy
 from ..core.entry import Entry, Kind, Problem, ProblemKind, Side, Stamp
 from ..core.guards import Blocker
-from ..core.paths import shown
+from ..core.paths import is_kept, shown
 from ..core.plan import Action, Operation, Plan
 from ..core.report import Outcome, Report, Status
 from ..errors import GuardError, PreconditionFailed, StorageError, Unsupported
@@ -166,6 +166,10 @@ class SyncOperations:
         """Return the client of *side*."""
         return self.clients[side]
 
+    def origin_client(self, side: Side, path: str) -> StorageClientProtocol:
+        """Return the client that reads *path*: a retained version lies where the trash of *side* is."""
+        return self.retention.trash_of(side) if is_kept(path) else self.clients[side]
+
     # ------------------------------------------------------------------ writing
 
     def _replacing(self, operation: Operation) -> Written:
@@ -179,7 +183,7 @@ class SyncOperations:
         side, path = operation.origin
         if operation.kind is Kind.SYMLINK:
             return self._write_link(operation)
-        moved = self._transfer(operation, self.client(side), path)
+        moved = self._transfer(operation, self.origin_client(side, path), path)
         return Written(moved.target, moved.origin, moved.bytes, moved.digest)
 
     def _transfer(self, operation: Operation, origin: StorageClientProtocol, path: str) -> Transferred:
@@ -301,7 +305,8 @@ class SyncOperations:
         if expected.size is None or found.stamp.size != expected.size:
             return None
         side, path = operation.origin
-        ends = ((self.client(side), path, expected), (self.client(operation.target), operation.path, found.stamp))
+        origin = self.origin_client(side, path)
+        ends = ((origin, path, expected), (self.client(operation.target), operation.path, found.stamp))
         if all(client.capabilities.cheap_reads for client, _, _ in ends):
             read, stands = (digest(client, at, DIGEST_OF_THE_UNCERTAIN, expect=stamp) for client, at, stamp in ends)
             return Written(found.stamp, expected, expected.size, stands) if read == stands else None
@@ -313,7 +318,8 @@ class SyncOperations:
         """Say whether a file has the modification time of its origin, where that is handed on."""
         assert operation.origin is not None
         assert operation.expect_origin is not None
-        origin, target = self.client(operation.origin[0]).capabilities, self.client(operation.target).capabilities
+        origin = self.origin_client(*operation.origin).capabilities
+        target = self.client(operation.target).capabilities
         sent, found_ns = operation.expect_origin.mtime_ns, found.stamp.mtime_ns
         if not (origin.mtime_is_content_time and target.set_mtime) or sent is None or found_ns is None:
             return False

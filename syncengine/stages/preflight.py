@@ -13,7 +13,7 @@ from typing import Callable, Dict, Iterable, Iterator, List, Mapping, Optional, 
 from attrs import field, frozen
 
 from ..core.entry import Entry, Kind, Problem, ProblemKind, Side, Stamp
-from ..core.paths import parent, shown
+from ..core.paths import is_kept, parent, shown
 from ..core.plan import Operation
 from ..core.report import Outcome, Status
 from ..core.units import counted
@@ -34,12 +34,16 @@ def stale_operations(
     operations: Sequence[Operation],
     clients: Mapping[Side, StorageClientProtocol],
     draw: Callable[[Side], None] = lambda _: None,
+    *,
+    trash: Optional[StorageClientProtocol] = None,
 ) -> Iterator[Stale]:
     """Yield each operation whose expectations no longer hold, with the outcome that says why.
 
-    *draw* waits until one more call to a side may be made.
+    *draw* waits until one more call to a side may be made; *trash* is where retained versions are, if it is elsewhere.
     """
-    seen = {side: _seen(clients[side], _places(operations, side), partial(draw, side)) for side in Side}
+    seen = {
+        side: seen_at(clients[side], _places(operations, side), partial(draw, side), trash=trash) for side in Side
+    }
     for operation in operations:
         found = seen[operation.target].get(operation.path)
         problem = _difference(operation, found, clients[operation.target])
@@ -54,6 +58,21 @@ def _places(operations: Iterable[Operation], side: Side) -> Set[str]:
     places = {operation.path for operation in operations if operation.target is side}
     places.update(each.origin[1] for each in operations if each.origin is not None and each.origin[0] is side)
     return places
+
+
+def seen_at(
+    client: StorageClientProtocol,
+    places: Set[str],
+    draw: Callable[[], None] = lambda: None,
+    *,
+    trash: Optional[StorageClientProtocol] = None,
+) -> Seen:
+    """Return what stands at *places*, freshly; those in the trash are looked for in *trash*, where it is elsewhere."""
+    kept = {path for path in places if is_kept(path)}
+    found = _seen(client, places - kept, draw)
+    if kept:
+        found.update(_seen(client if trash is None else trash, kept, draw))
+    return found
 
 
 def _seen(client: StorageClientProtocol, places: Set[str], draw: Callable[[], None]) -> Seen:
@@ -142,7 +161,7 @@ class Preflight:
         stale = dict(self._by_state(plan.operations))
         try:
             self._check_roots(job)
-            found = stale_operations(plan.operations, job.clients, job.draw)
+            found = stale_operations(plan.operations, job.clients, job.draw, trash=job.trash)
             stale.update({operation: outcome for operation, outcome in found if operation not in stale})
         except StorageError as error:
             problem = problem_of(error, stage="preflight")

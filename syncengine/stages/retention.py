@@ -41,7 +41,7 @@ class Retention:
         """Make the standing version also available in the trash."""
         if operation.id in self._kept:
             return  # an earlier attempt did, and its answer about the path was lost
-        client, trash = self.clients[operation.target], self._trash_of(operation.target)
+        client, trash = self.clients[operation.target], self.trash_of(operation.target)
         path, expected, place = operation.path, operation.expect_target, self._free_place(operation)
         assert expected is not None
         if trash is client and isinstance(client, SupportsPreserve):
@@ -55,7 +55,7 @@ class Retention:
 
     def set_aside(self, operation: Operation) -> None:
         """Move the standing version to the trash."""
-        client, trash = self.clients[operation.target], self._trash_of(operation.target)
+        client, trash = self.clients[operation.target], self.trash_of(operation.target)
         expected = operation.expect_target
         assert expected is not None
         if trash is client and isinstance(client, SupportsMove):
@@ -78,7 +78,7 @@ class Retention:
         if self._stands(operation):
             self.discard(operation, place)
             return None
-        return None if self._is_free(self._trash_of(operation.target), place) else place
+        return None if self._is_free(self.trash_of(operation.target), place) else place
 
     def _stands(self, operation: Operation) -> bool:
         """Say whether the expected version is proven to stand at its path; a size, or a time too young, is no proof."""
@@ -104,7 +104,7 @@ class Retention:
 
     def put_back(self, operation: Operation, place: str) -> None:
         """Bring a version that was set aside back to its path, unless something else stands there by now."""
-        client, trash = self.clients[operation.target], self._trash_of(operation.target)
+        client, trash = self.clients[operation.target], self.trash_of(operation.target)
         if trash is client and isinstance(client, SupportsMove):
             client.move(place, operation.path, expect=ABSENT)
         else:
@@ -127,7 +127,7 @@ class Retention:
 
     def discard(self, operation: Operation, place: str) -> None:
         """Delete a version that was only set aside until its path had been written; it stays where that fails."""
-        trash = self._trash_of(operation.target)
+        trash = self.trash_of(operation.target)
         with suppress(StorageError), border(place):
             trash.delete(place, expect=ANYTHING)
             self._tidy(trash, place)
@@ -139,12 +139,13 @@ class Retention:
                 for folder in reversed(tuple(parents(place))):
                     trash.remove_directory(folder)
 
-    def _trash_of(self, side: Side) -> StorageClientProtocol:
+    def trash_of(self, side: Side) -> StorageClientProtocol:
+        """Return the client of the place where versions of *side* are kept."""
         return self.clients[side] if self.trash is None else self.trash
 
     def _free_place(self, operation: Operation) -> str:
         """Return a free name in the trash; a resumed run may find its own from before."""
-        trash = self._trash_of(operation.target)
+        trash = self.trash_of(operation.target)
         path = operation.path if self.trash is None else f"{operation.target.value}/{operation.path}"
         copy = 1
         while True:

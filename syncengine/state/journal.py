@@ -17,7 +17,9 @@ from attrs import frozen
 
 from ..errors import StateError
 
-KEPT = 100
+KEPT = 1000
+"""As many as the state remembers runs: a version in the trash is best explained by the journal of its run."""
+
 _SUFFIX = ".jsonl"
 _TAIL = 1 << 16
 
@@ -170,6 +172,11 @@ class Started:
     root_digest: str
     generation: int
     started_at: datetime
+    source: Optional[str] = None
+    """The identity of the side that was the source: the roles may have been swapped since."""
+    mode: Optional[str] = None
+    trash: Optional[str] = None
+    """Where versions were kept; None: below each side."""
 
 
 class JournalWriter:
@@ -191,6 +198,10 @@ class JournalWriter:
         with self._mutex:
             self._shelf.append(self._run_id, text.encode("ascii"))
             self._flushed = False
+
+    def agree(self, line: Mapping[str, Any]) -> None:
+        """Write what both sides were found to agree on without any operation."""
+        self._write("agreement", line)
 
     def barrier(self) -> None:
         """Return once everything written so far survives a power cut; called before every delete."""
@@ -217,6 +228,9 @@ class JournalWriter:
             "root_digest": started.root_digest,
             "generation": started.generation,
             "started_at": started.started_at.isoformat(),
+            "source": started.source,
+            "mode": started.mode,
+            "trash": started.trash,
         }
         self._write("started", members)
 
@@ -267,7 +281,9 @@ class Journal:
         return self._shelf.names()[::-1]
 
     def read(self, run_id: str) -> Iterator[Dict[str, Any]]:
-        """Yield the lines of one run; each has ``event``: started, operation or finished. A torn last line is left out.
+        """Yield the lines of one run, a torn last one left out.
+
+        Each has ``event``: started, agreement, operation or finished.
 
         Raises StateError where a line in the middle cannot be read.
         """
