@@ -17,8 +17,10 @@ if TYPE_CHECKING:
     from .core.guards import Guards, Limit
     from .core.modes import ComparisonMode, ConflictPolicy, InitialSyncPreference, Retain, SymlinkPolicy, SyncMode
     from .core.plan import Action, Conflict, Operation, Plan
+    from .core.pruning import Keep
     from .core.report import Outcome, Report, Status
     from .core.totals import Totals
+    from .core.versions import Version
     from .engine import SyncEngine, apply, check, explain, last_report, plan, scan, sync
     from .errors import (
         AccessDenied,
@@ -52,6 +54,7 @@ if TYPE_CHECKING:
     from .storage.local import LocalStorageClient
     from .storage.location import Location, locate
     from .storage.protocol import Capabilities, StorageClientProtocol
+    from .versioning import History, history, prune, restore, undo
 
 __version__ = "0.1.0"
 
@@ -63,7 +66,9 @@ _MODULES: Dict[str, str] = {
     ".core.modes": "ComparisonMode ConflictPolicy InitialSyncPreference Retain SymlinkPolicy SyncMode",
     ".core.plan": "Action Conflict Operation Plan",
     ".core.report": "Outcome Report Status",
+    ".core.pruning": "Keep",
     ".core.totals": "Totals",
+    ".core.versions": "Version",
     ".engine": "SyncEngine apply check explain last_report plan scan sync",
     ".errors": "AccessDenied GuardError NoSpace NotFound PartialApplyError PlanError PlanFormatError "
     "PreconditionFailed RecipeError ScanError StalePlanError StateError StorageError SyncError SyncInterrupted "
@@ -79,6 +84,7 @@ _MODULES: Dict[str, str] = {
     ".storage.local": "LocalStorageClient",
     ".storage.location": "Location locate",
     ".storage.protocol": "Capabilities StorageClientProtocol",
+    ".versioning": "History history prune restore undo",
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names.split()}
 
@@ -117,6 +123,9 @@ views.register(
     plan_html="syncengine.render.html:plan_html",
     totals_html="syncengine.render.html:totals_html",
     report_html="syncengine.render.html:report_html",
+    history_text="syncengine.render.versions:history_text",
+    history_html="syncengine.render.versions:history_html",
+    history_records="syncengine.render.frames:history_records",
     plan_markdown="syncengine.render.markdown:plan_markdown",
     plan_rich="syncengine.render.console:plan_rich",
     plan_records="syncengine.render.frames:plan_records",

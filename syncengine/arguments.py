@@ -25,6 +25,7 @@ from .core.modes import (
 )
 from .core.path_map import PathMap
 from .core.paths import shown
+from .core.pruning import Keep
 from .core.units import bandwidth_of, flag, rate, whole
 from .errors import RecipeError, SyncError
 from .stages.job import Limits
@@ -75,6 +76,15 @@ def initial(value: Union[str, InitialSyncPreference, None]) -> Optional[InitialS
 def retain(value: Union[str, Retain]) -> Retain:
     """Return which lost versions are kept."""
     return choice(Retain, value, "retain")
+
+
+def keep(value: Union[Keep, Mapping[str, int], None]) -> Optional[Keep]:
+    """Return the rules by which the trash is pruned, given as such or by their names, such as ``keep_last``."""
+    if value is None or isinstance(value, Keep):
+        return value
+    if not isinstance(value, Mapping):
+        raise RecipeError(f"prune holds rules such as keep_last by their names, not {value!r}")
+    return Keep.of(value)
 
 
 def symlinks(value: Union[str, SymlinkPolicy]) -> SymlinkPolicy:

@@ -34,6 +34,7 @@ from .core.modes import (
 from .core.path_map import PathMap
 from .core.paths import refusal, shown
 from .core.plan import Endpoint, Plan, Settings
+from .core.pruning import Keep
 from .core.report import Report
 from .errors import PlanFormatError, RecipeError, ScanError, StorageError, SyncInterrupted
 from .events import Emitter, Observer
@@ -101,6 +102,7 @@ class SyncEngine:
     source_profile: Optional[str] = None
     destination_profile: Optional[str] = None
     force: bool = field(default=False, validator=given.is_flag)
+    prune: Optional[Keep] = field(default=None, converter=given.keep)
     path_map: PathMap = field(default=None, converter=given.path_map)
     metadata: Tuple[str, ...] = field(default=(), converter=given.texts)
     only_if: OnlyIf = field(default=OnlyIf.ALWAYS, converter=given.only_if)
@@ -490,9 +492,13 @@ def plan(source: Any, destination: Any, **arguments: Any) -> Plan:
     The arguments are those of :class:`SyncEngine`. Raises ScanError where a root is missing, RecipeError for bad
     arguments.
     """
-    engine = _engine(source, destination, arguments)
+    return planned(engine_of(source, destination, arguments), SyncEngine.plan)
+
+
+def planned(engine: SyncEngine, make: Callable[[SyncEngine], Plan]) -> Plan:
+    """Return the plan that *make* makes with *engine*, whose connections last as long as the plan."""
     try:
-        made = engine.plan()
+        made = make(engine)
     except BaseException:
         engine.close()
         raise
@@ -504,7 +510,7 @@ def plan(source: Any, destination: Any, **arguments: Any) -> Plan:
 
 def sync(source: Any, destination: Any, **arguments: Any) -> Report:
     """Plan and apply in one go, and return what happened; raises GuardError before anything is changed."""
-    with _engine(source, destination, arguments) as engine:
+    with engine_of(source, destination, arguments) as engine:
         return engine.sync()
 
 
@@ -513,13 +519,13 @@ def check(source: Any, destination: Any, *, download: bool = False, **arguments:
 
     With *download* a remote side is read where nothing else can tell.
     """
-    with _engine(source, destination, {"state": None, **arguments}) as engine:
+    with engine_of(source, destination, {"state": None, **arguments}) as engine:
         return engine.check(download=download)
 
 
 def explain(source: Any, destination: Any, path: str, **arguments: Any) -> str:
     """Say what a sync would do with *path*, and why."""
-    with _engine(source, destination, arguments) as engine:
+    with engine_of(source, destination, arguments) as engine:
         return engine.explain(path)
 
 
@@ -536,7 +542,8 @@ def scan(spec: Any, *, options: Optional[Mapping[str, Any]] = None, profile: Opt
     return scanner()
 
 
-def _engine(source: Any, destination: Any, arguments: Mapping[str, Any]) -> SyncEngine:
+def engine_of(source: Any, destination: Any, arguments: Mapping[str, Any]) -> SyncEngine:
+    """Return the engine with these arguments; raises RecipeError for a name that is none."""
     check_names(arguments, fields(SyncEngine), "argument")
     return SyncEngine(source, destination, **arguments)
 

@@ -18,11 +18,12 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple, Type, TypeVar, Union
 
-from attrs import asdict, evolve, field, frozen
+from attrs import asdict, evolve, field, fields, frozen
 
 from .core.guards import Guards, Limit
 from .core.modes import ComparisonMode, ConflictPolicy, OnlyIf, Retain, SymlinkPolicy, SyncMode, choice
 from .core.paths import shown
+from .core.pruning import Keep
 from .core.units import moment_ns, size
 from .errors import RecipeError
 
@@ -135,6 +136,10 @@ def _limit(value: Any) -> Limit:
     return Limit.parse(value)
 
 
+def _keep(value: Any) -> Keep:
+    return Keep.of(_table(value))
+
+
 def _pairs(value: Any) -> Dict[str, str]:
     if type(value) is not dict or not all(type(item) is str for item in value.values()):
         raise _expected("a table of texts", value)
@@ -212,6 +217,12 @@ def _values(enum: Type[Enum]) -> _Schema:
     return {"enum": [member.value for member in enum]}
 
 
+_KEEP_SCHEMA: _Schema = {
+    "type": "object",
+    "properties": {each.name: {"type": "integer", "minimum": 1} for each in fields(Keep)},
+    "additionalProperties": False,
+    "minProperties": 1,
+}
 _GUARD_KEYS: Dict[str, _Key] = {
     "max_delete": (_limit, _LIMIT_SCHEMA, "Deletions on a side, as a count or a share."),
     "max_overwrite": (_limit, _LIMIT_SCHEMA, "Replaced files on a side, as a count or a share."),
@@ -247,6 +258,7 @@ _KEYS: Dict[str, _Key] = {
     "guards": (_table, _guards_schema(), "Limits that refuse a plan as a whole."),
     "retain": (_one_of(Retain, "retain"), _values(Retain), "Which old versions are kept."),
     "trash": (_place, _TEXT, "Where old versions are kept."),
+    "prune": (_keep, _KEEP_SCHEMA, "Which old versions `syncengine prune` keeps."),
     "symlinks": (_one_of(SymlinkPolicy, "symlinks"), _values(SymlinkPolicy), "What happens to symbolic links."),
     "state": (_place, _TEXT, 'Where the state is kept: a path, a URL, "default" or "none".'),
     "source_profile": (_expandable, _TEXT, "The profile of fsspec that opens the source."),
@@ -298,6 +310,7 @@ class Recipe:
     guards: Optional[Guards] = None
     retain: Optional[Retain] = None
     trash: Optional[str] = None
+    prune: Optional[Keep] = None
     symlinks: Optional[SymlinkPolicy] = None
     state: Optional[str] = None
     source_profile: Optional[str] = None
@@ -396,6 +409,8 @@ def _variables(environment: Optional[Mapping[str, str]]) -> Dict[str, str]:
 def _plain(value: Any) -> Any:
     if isinstance(value, Guards):
         return {name: _plain(limit) for name, limit in asdict(value, recurse=False).items()}
+    if isinstance(value, Keep):
+        return {name: number for name, number in asdict(value).items() if number is not None}
     if isinstance(value, Enum):
         return value.value
     if isinstance(value, (Limit, date, time)):

@@ -32,6 +32,7 @@ HEIGHTS: Dict[str, int] = {
     "explaining": 6,
     "recipe": 6,
     "remote_state": 6,
+    "versioning": 6,
     "render": 6,
     "cli": 7,
     "__main__": 7,

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from syncengine import recipe as recipes
 from syncengine.core.guards import Guards, Limit
 from syncengine.core.modes import ComparisonMode, ConflictPolicy, OnlyIf, Retain, SymlinkPolicy, SyncMode
+from syncengine.core.pruning import Keep
 from syncengine.errors import RecipeError
 from syncengine.recipe import FORMAT, Recipe, find, load, schema
 
@@ -105,6 +106,7 @@ def test_every_key_is_read_into_the_arguments_of_the_engine(tmp_path: Path) -> N
     bandwidth = "10MB"
     requests_per_second = 20
     retries = 0
+    prune = { keep_last = 3, keep_monthly = 12 }
     [guards]
     max_delete = "5%"
     max_overwrite = "25"
@@ -140,6 +142,7 @@ def test_every_key_is_read_into_the_arguments_of_the_engine(tmp_path: Path) -> N
             require_marker=".here",
         ),
         "retain": Retain.ALL,
+        "prune": Keep(keep_last=3, keep_monthly=12),
         "trash": str(tmp_path.resolve().parent / "trash"),
         "symlinks": SymlinkPolicy.FOLLOW,
         "state": None,

@@ -7,22 +7,35 @@ from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Mapping, Optional, 
 
 import click
 
+from ..core.canonical import stamp_record
 from ..render.units import counted
-from .options import json_option, place_options, request, state_place, subcommand
+from .options import guard_options, json_option, place_options, request, state_place, subcommand, trash_option
 from .output import Output
+from .versions import Manner, done, plan_options, with_path
 
 if TYPE_CHECKING:
+    from ..core.versions import Version
+    from ..engine import SyncEngine
     from ..state.journal import Journal
     from ..state.manager import PairSummary, Run, SyncStateManager
 
 _RUN_ID = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{8}")
 
 
-@subcommand("history", "syncengine history mirror.toml", "syncengine history --all 20261122T135216Z-1a2b3c4d")
-@click.argument("places", nargs=-1, metavar="[SRC DST | RECIPE] [RUN]")
+@subcommand(
+    "history",
+    "syncengine history mirror.toml docs/report.odt",
+    "syncengine history --all 20261122T135216Z-1a2b3c4d",
+    "syncengine history mirror.toml --undo 20261122T135216Z-1a2b3c4d",
+)
+@click.argument("places", nargs=-1, metavar="[SRC DST | RECIPE] [PATH | RUN]")
 @click.option("--all", "every", is_flag=True, allow_from_autoenv=False, help="The last run of every pair.")
+@click.option("--undo", metavar="RUN", allow_from_autoenv=False, help="Take back what this run did: plan, ask, apply.")
+@plan_options
 @json_option
+@trash_option
 @place_options
+@guard_options
 @click.pass_context
 def command(
     context: click.Context,
@@ -30,24 +43,37 @@ def command(
     output: Output,
     places: Tuple[str, ...],
     every: bool,
+    undo: Optional[str],
     as_json: bool,
     state: Optional[str],
-    **_: object,
+    **said: Any,
 ) -> None:
-    """Show past runs.
+    """Show past runs and the versions of a file; undo a run.
 
-    Of a pair: its runs, the newest first. With the id of a run: what each of its operations did, as its journal says.
+    Of a pair: its runs, the newest first. With a path: the versions of that file, or of all files below that folder,
+    with the numbers that `restore` takes. With the id of a run: what each of its operations did, as its journal says.
     Without places, or with --all: the last run of every pair on this machine.
+
+    --undo makes the inverse plan of a run, shows it and asks, or saves it with -o. Only what still stands as the run
+    left it is undone; everything else is named with its reason (exit code 7).
     """
     pair, run_id = _parted(places)
     if pair and every:
         raise click.UsageError("--all is instead of a source and a destination", context)
+    if undo is not None:
+        context.exit(
+            _undone(context, output, pair, undo, Manner(said["place"], said["yes"], as_json, said["report_place"]))
+        )
     if not pair:
         from .state import local_place
 
         _show_every(output, local_place(None if state is None else state_place(state)), run_id, as_json=as_json)
         return
+    pair, path = with_path(pair)
     with request(context, pair).engine(output) as engine:
+        if path is not None:
+            _show_versions(output, engine, path, as_json=as_json)
+            return
         manager = engine.job().state
         if manager is None:
             raise click.UsageError("without a state nothing is remembered", context)
@@ -55,6 +81,44 @@ def command(
             _show_run(output, _journal(manager, run_id), run_id, as_json=as_json)
         else:
             _show_runs(output, manager.runs(), manager.journal, as_json=as_json)
+
+
+def _undone(context: click.Context, output: Output, pair: Sequence[str], run_id: str, manner: Manner) -> int:
+    from ..versioning import undo_of
+
+    if not pair:
+        raise click.UsageError("--undo needs the two places of the run, or their recipe", context)
+    manner.check(context, output)
+    return done(request(context, pair), output, manner, lambda engine: undo_of(engine, run_id))
+
+
+def _show_versions(output: Output, engine: SyncEngine, path: str, *, as_json: bool) -> None:
+    from ..versioning import history_of
+
+    found = history_of(engine, path)
+    if as_json:
+        output.document([version_record(version) for version in found.versions])
+    elif found.versions:
+        output.result(str(found))
+    else:
+        output.say(str(found))
+
+
+def version_record(version: Version) -> Dict[str, Any]:
+    """Return what is known of one version, for JSON."""
+    return {
+        "path": version.path,
+        "side": version.side.value,
+        "number": version.number,
+        "current": version.current,
+        "stamp": stamp_record(version.stamp),
+        "digest": version.digest,
+        "written_by": version.written_by,
+        "run_id": version.run_id,
+        "replaced_at": None if version.replaced_at is None else version.replaced_at.isoformat(),
+        "replaced_by": None if version.replaced_by is None else version.replaced_by.value,
+        "kept_at": version.kept_at,
+    }
 
 
 def _parted(places: Sequence[str]) -> Tuple[Sequence[str], Optional[str]]:
@@ -128,6 +192,9 @@ def _journal_lines(lines: Sequence[Mapping[str, Any]]) -> Iterator[str]:
             yield f"started {line['started_at']}, plan {line['plan_digest']}"
         elif line["event"] == "finished":
             yield f"finished {line['finished_at']}{'' if line['applied_in_full'] else ', not in full'}"
+        elif line["event"] == "agreement":
+            words = "removed on both sides" if line["kind"] == "forget" else "changed alike on both sides"
+            yield f"agreed      {shown(line['path'])}  {words}"
         else:
             outcome = outcome_from_record({name: value for name, value in line.items() if name != "event"})
             problem = "" if outcome.problem is None else f" ({shown(outcome.problem.message)})"

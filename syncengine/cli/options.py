@@ -173,6 +173,8 @@ compare_options = together(
     _option("--hash-by-download/--no-hash-by-download", default=None, help="Read remote files to settle equality."),
 )
 
+trash_option = _option("--trash", metavar="URL", help="Where old versions are kept [below each side].")
+
 decision_options = together(
     _one_of("--mode", SyncMode, "Which way changes travel, and whether deletions do", default=SyncMode.SOURCE_BACKUP),
     _one_of("--conflict", ConflictPolicy, "Who wins where both sides changed", default=ConflictPolicy.NEWEST),
@@ -182,7 +184,7 @@ decision_options = together(
     _option("--force/--no-force", default=None, help="Transfer what is equal too."),
     _option("--renames/--no-renames", default=None, help="Follow renames instead of transferring again [yes]."),
     _one_of("--retain", Retain, "Which old versions are kept", default=Retain.UNSYNCED),
-    _option("--trash", metavar="URL", help="Where old versions are kept [below each side]."),
+    trash_option,
 )
 
 guard_options = together(

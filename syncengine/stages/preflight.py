@@ -41,9 +41,7 @@ def stale_operations(
 
     *draw* waits until one more call to a side may be made; *trash* is where retained versions are, if it is elsewhere.
     """
-    seen = {
-        side: seen_at(clients[side], _places(operations, side), partial(draw, side), trash=trash) for side in Side
-    }
+    seen = {side: seen_at(clients[side], _places(operations, side), partial(draw, side), trash=trash) for side in Side}
     for operation in operations:
         found = seen[operation.target].get(operation.path)
         problem = _difference(operation, found, clients[operation.target])

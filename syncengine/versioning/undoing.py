@@ -1,0 +1,41 @@
+"""Undo: the outcomes of a run, from its journal or its report, and the plan that takes them back."""
+
+from __future__ import annotations
+
+from typing import Tuple, Union
+
+from ..core.entry import Side
+from ..core.plan import Plan, Purpose
+from ..core.report import Outcome, Report
+from ..core.undoing import Undoing
+from ..engine import SyncEngine
+from ..errors import RecipeError
+from .archive import Archive, unknown_run
+from .making import Making
+
+
+def undo_of(engine: SyncEngine, run: Union[str, Report]) -> Plan:
+    """Return the plan that takes back what *run*, an id or a report, did."""
+    archive = Archive(engine.job())
+    if isinstance(run, Report):
+        archive.learn(run)
+        run = run.run_id
+    done = [outcome for outcome in _outcomes(archive, run) if outcome.operation.purpose is not Purpose.PRUNE]
+    places = {(outcome.operation.target, outcome.operation.path) for outcome in done}
+    places |= {outcome.operation.origin for outcome in done if outcome.operation.origin is not None}
+    evidence = archive.evidence(places.__contains__)
+    undoing = Undoing(evidence, evidence.runs.index(run))
+    undoing.take(done)
+    making = Making(engine, archive, Purpose.UNDO, run)
+    targets = {side: undoing.target(side) for side in Side}
+    return making.plan(targets, moves=undoing.moves, problems=undoing.problems)
+
+
+def _outcomes(archive: Archive, run_id: str) -> Tuple[Outcome, ...]:
+    past = next((past for past in archive.pasts if past.run_id == run_id), None)
+    if past is None:
+        raise RecipeError(
+            f"{unknown_run(run_id, [past.run_id for past in archive.pasts])}. A run is undone from its journal, which "
+            "lies with the state of the machine that ran it, or from its saved report."
+        )
+    return tuple(past.outcomes)
