@@ -85,11 +85,17 @@ class ObjectStorageClient:
 
     def stat(self, path: str) -> Optional[Entry]:
         """Look at one path, freshly; what only has keys below it is a directory."""
-        if path:
-            info = self._service.head(self._key(path))
-            if info is not None and not info.is_marker:
-                return Entry(path, Kind.FILE, info.stamp)
-        return Entry(path, Kind.DIRECTORY, Stamp()) if self._holds_any(path) else None
+        found = self._looked_at_file(path) if path else None
+        if found is not None:
+            return found
+        if self._holds_any(path):
+            return Entry(path, Kind.DIRECTORY, Stamp())
+        # A root without keys below it may be meant as a file; whoever asks for the root then takes its parent.
+        return None if path or not self._root else self._looked_at_file("")
+
+    def _looked_at_file(self, path: str) -> Optional[Entry]:
+        info = self._service.head(self._key(path) if path else self._root[:-1])
+        return None if info is None or info.is_marker else Entry(path, Kind.FILE, info.stamp)
 
     def _holds_any(self, path: str) -> bool:
         below = f"{self._root}{path}/" if path else self._root

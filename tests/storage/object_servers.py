@@ -20,6 +20,7 @@ from typing import Any, Callable, Dict, Iterator, Mapping, Optional, Sequence, T
 
 import pytest
 from attrs import frozen
+from fsspec.asyn import sync
 
 from syncengine.storage.location import locate
 
@@ -150,6 +151,16 @@ class S3Server:
         """Return all keys of a bucket, sorted."""
         answer = self.filesystem().call_s3("list_objects_v2", Bucket=bucket)
         return tuple(sorted(item["Key"] for item in answer.get("Contents", ())))
+
+    def content(self, bucket: str, key: str) -> bytes:
+        """Return what an object holds."""
+        filesystem = self.filesystem()
+
+        async def read() -> bytes:
+            answer = await filesystem._call_s3("get_object", Bucket=bucket, Key=key)
+            return bytes(await answer["Body"].read())
+
+        return bytes(sync(filesystem.loop, read))
 
     def client(self, bucket: str, root: str = "") -> Any:
         """Return a storage client for *root* in *bucket*."""

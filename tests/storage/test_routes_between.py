@@ -16,6 +16,7 @@ import fsspec
 import pytest
 from conftest import put_files
 from filesystems import BareFileSystem, register
+from object_servers import S3Server
 from upath import UPath
 
 import syncengine
@@ -23,6 +24,7 @@ from syncengine import Report, Side, StateError
 from syncengine.core.paths import RESERVED_PREFIX, TRASH_FOLDER, parents
 from syncengine.storage.filesystem import FsspecStorageClient
 from syncengine.storage.local import LocalStorageClient
+from syncengine.storage.object_store import ObjectStorageClient
 
 Tree = Dict[str, bytes]
 Changes = Mapping[str, Optional[bytes]]
@@ -106,6 +108,27 @@ class Keys(Place):
         }
 
 
+class Bucket(Place):
+    """A root in a bucket."""
+
+    def __init__(self, server: S3Server, bucket: str) -> None:
+        super().__init__(f"s3://{bucket}/root", server.options)
+        self._server = server
+        self._bucket = bucket
+
+    def edit(self, changes: Changes) -> None:
+        for key, content in changes.items():
+            for path in list(self.everything()):
+                if path in (*parents(key), key) or path.startswith(key + "/"):
+                    self._server.filesystem().call_s3("delete_object", Bucket=self._bucket, Key=f"root/{path}")
+            if content is not None:
+                self._server.fill(self._bucket, {key: content}, prefix="root/")
+
+    def everything(self) -> Tree:
+        keys = self._server.keys(self._bucket)
+        return {key[len("root/") :]: self._server.content(self._bucket, key) for key in keys}
+
+
 class Archive(Place):
     """An archive that is packed anew at every change."""
 
@@ -167,6 +190,7 @@ class Places:
             "upath memory": lambda: self._respelled(self._memory(), UPath),
             "pair": lambda: self._respelled(self._memory(), lambda url: (fsspec.filesystem("memory"), url)),
             "bare": self._bare,
+            "s3": self._s3,
             "zip": self._zip,
             "tar": self._tar,
             "zip in memory": self._zip_in_memory,
@@ -215,6 +239,10 @@ class Places:
         name = uuid4().hex
         return Keys(BareFileSystem(), name, f"bare://{name}")
 
+    def _s3(self) -> Bucket:
+        server = self._request.getfixturevalue("moto")
+        return Bucket(server, server.bucket())
+
     def _zip(self) -> Archive:
         path = self._path(".zip")
         return Archive(f"zip::{path}", lambda tree: path.write_bytes(zipped(tree)))
@@ -238,7 +266,7 @@ def places(request: pytest.FixtureRequest, tmp_path: Path) -> Places:
 def reads(monkeypatch: pytest.MonkeyPatch) -> List[str]:
     """Every file that is opened for its content, by whichever client; rules and state are no content."""
     seen: List[str] = []
-    for client_class in (LocalStorageClient, FsspecStorageClient):
+    for client_class in (LocalStorageClient, FsspecStorageClient, ObjectStorageClient):
         monkeypatch.setattr(client_class, "read", _noting(client_class.read, seen))
     return seen
 
@@ -286,7 +314,7 @@ def nothing_is_left_to_do(mode: str, authority: Place, replica: Place, reads: Li
     assert ([outcome.operation.path for outcome in again.outcomes], again.plan.agreements, reads) == ([], (), [])
 
 
-WRITABLE = ("local", "memory", "ftp", "webdav", "bare")
+WRITABLE = ("local", "memory", "ftp", "webdav", "bare", "s3")
 SOURCES = (
     "zip",
     "tar",

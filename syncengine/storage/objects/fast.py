@@ -74,14 +74,14 @@ class FastService:
         if _UNSPEAKABLE.search(key):
             return self._base.head(key)
 
-        def call() -> ObjectInfo:
-            result = self._obstore.get(self._store, key, options={"head": True})
+        def call() -> Optional[ObjectInfo]:
+            try:
+                result = self._obstore.get(self._store, key, options={"head": True})
+            except FileNotFoundError:
+                return None
             return _info(key, result.meta, result.attributes)
 
-        try:
-            return self._bordered(key, call)
-        except NotFound:
-            return None
+        return self._bordered(key, call)
 
     def get(self, key: str, limit: int, *, expect: Optional[Stamp] = None) -> Tuple[ObjectInfo, bytes]:
         """Open one version by one request: what the service tells about it, and its first bytes."""
