@@ -9,7 +9,7 @@ from __future__ import annotations
 import signal
 import threading
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, Iterator, List, Optional, Sequence, Set, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, Iterator, List, Optional, Sequence, Set, Tuple, Union
 
 from attrs import define, evolve, field
 
@@ -22,9 +22,12 @@ from ..events import OperationFinished
 from .bulk_deletion import BulkDeletion, batches, split
 
 if TYPE_CHECKING:
-    from concurrent.futures import Future, ThreadPoolExecutor
+    from queue import SimpleQueue
 
     from .execute import SyncOperations
+
+Ended = Union[Outcome, None, BaseException]
+"""What a worker hands over: an outcome, that there is nothing left for it, or what it died of."""
 
 
 @define(eq=False)
@@ -138,32 +141,54 @@ class Execution:
             for operation in operations:
                 yield self._one(operation)
             return
-        from concurrent.futures import ThreadPoolExecutor
+        yield from self._at_once(iter(tuple(operations)))
 
-        with ThreadPoolExecutor(self.workers, thread_name_prefix="syncengine-transfer") as pool:
-            yield from self._pooled(pool, operations)
+    def _at_once(self, waiting: Iterator[Operation]) -> Iterator[Outcome]:
+        """Have the workers take operations from *waiting* by themselves; outcomes come as they are done.
 
-    def _pooled(self, pool: ThreadPoolExecutor, operations: Sequence[Operation]) -> Iterator[Outcome]:
-        """Keep the workers busy without queueing a million operations; outcomes come as they are done."""
-        from concurrent.futures import FIRST_COMPLETED, wait
+        An outcome costs one queue and no lock of ours: with many small files anything more is what the workers would
+        wait for. To take the next item of a tuple is one step, which no two workers can share.
+        """
+        from queue import SimpleQueue
 
-        running: Dict[Future[Outcome], Operation] = {}
-        waiting = iter(operations)
-        while True:
-            for operation in waiting:
-                running[pool.submit(self._one, operation)] = operation
-                if len(running) >= 4 * self.workers:
-                    break
-            if not running:
-                return
+        done: SimpleQueue[Ended] = SimpleQueue()
+        stop = threading.Event()
+
+        def work() -> None:
             try:
-                done, _ = wait(running, return_when=FIRST_COMPLETED)
+                for operation in waiting:
+                    done.put(self._one(operation))
+                    if stop.is_set():
+                        break
+                done.put(None)
+            except BaseException as error:  # noqa: BLE001 - raised again by who waits for the outcomes
+                done.put(error)
+
+        threads: List[threading.Thread] = []
+        try:
+            for number in range(self.workers):
+                thread = threading.Thread(target=work, name=f"syncengine-transfer_{number}")
+                thread.start()
+                threads.append(thread)
+            yield from self._collected(done, len(threads))
+        finally:
+            stop.set()
+            for thread in threads:
+                thread.join()
+
+    def _collected(self, done: SimpleQueue[Ended], working: int) -> Iterator[Outcome]:
+        while working:
+            try:
+                ended = done.get()
             except KeyboardInterrupt:
                 self.interrupt()
                 continue
-            for future in done:
-                del running[future]
-                yield future.result()
+            if isinstance(ended, Outcome):
+                yield ended
+            elif ended is None:
+                working -= 1
+            else:
+                raise ended
 
     # -------------------------------------------------------------------- units
 

@@ -66,6 +66,13 @@ def transfer(
     move. Raises what the clients raise; PreconditionFailed where either end is not what was expected.
     """
     algorithm = DIGEST_OF_THE_UNCERTAIN if racy and digest is None else digest
+    if algorithm is None and expect_origin is not None and expect_target.demand is Expectation.ABSENT:
+        small = _copied_small(origin_client, origin_path, target_client, target_path, expect_origin, mtime_ns, mode)
+        if small is not None:
+            moved = small[1].size or 0
+            if on_bytes is not None and moved:
+                on_bytes(moved)
+            return Transferred(*small, None, moved)
     inside = _copied_inside(origin_client, origin_path, target_client, target_path, expect_origin, expect_target)
     if inside is not None:
         return Transferred(*inside, inside[1].digest(algorithm) if algorithm else None, 0)
@@ -76,14 +83,6 @@ def transfer(
         origin = _looked_at(origin_client, origin_path, before)
         _check_sizes(target_path, origin, copied)
         return Transferred(origin, copied, copied.digest(algorithm) if algorithm else None, 0)
-    if algorithm is None and expect_origin is not None and expect_target.demand is Expectation.ABSENT:
-        options = _metadata(target_client, mtime_ns, mode)
-        small = _copied_small(origin_client, origin_path, target_client, target_path, expect_origin, options)
-        if small is not None:
-            moved = small[1].size or 0
-            if on_bytes is not None and moved:
-                on_bytes(moved)
-            return Transferred(*small, None, moved)
     with origin_client.read(origin_path, expect=expect_origin) as content:
         options = _metadata(target_client, _content_time(origin_client, content, mtime_ns), mode)
         watched = _Watched(content, None if algorithm is None else hasher(algorithm), on_bytes)
@@ -117,15 +116,15 @@ def _copied_small(
     target: StorageClientProtocol,
     new: str,
     expect_origin: Stamp,
-    options: Dict[str, Any],
+    mtime_ns: Optional[int],
+    mode: Optional[int],
 ) -> Optional[Tuple[Stamp, Stamp]]:
     """Take the short way between two places of this machine, where it leads; None where it does not."""
     # A class that is derived from ours may do more in its ``read`` and ``write``.
     if target.__class__ is not LocalStorageClient or origin.__class__ is not LocalStorageClient:
         return None
-    if expect_origin.size is None or expect_origin.size > SMALL_BYTES:
+    if expect_origin.size is None or expect_origin.size > SMALL_BYTES or origin.identity == target.identity:
         return None
-    mtime_ns, mode = options["mtime_ns"], options.get("mode")
     return target.copy_small(origin, old, new, expect_origin=expect_origin, mtime_ns=mtime_ns, mode=mode)
 
 
@@ -200,7 +199,8 @@ def _copied_inside(
     expect: Precondition,
 ) -> Optional[Tuple[Stamp, Stamp]]:
     """Return the stamps of origin and copy where the storage copied by itself, None where it cannot."""
-    if not isinstance(target, SupportsCopyFrom) or not target.can_copy_from(origin):
+    # To look for a protocol takes as long as a small file takes; nearly every client is told by one name.
+    if not hasattr(target, "copy_from") or not isinstance(target, SupportsCopyFrom) or not target.can_copy_from(origin):
         return None
     try:
         return target.copy_from(origin, origin_path, target_path, expect=expect, expect_origin=expect_origin)
