@@ -48,6 +48,8 @@ KINDS = (
     "moto by s3fs",
     "rclone by obstore",
     "rclone by s3fs",
+    "gcs",
+    "azure",
 )
 
 
@@ -135,6 +137,8 @@ class Factories:
             "moto by s3fs": lambda files: self._s3(files, "moto", fast=False),
             "rclone by obstore": lambda files: self._s3(files, "rclone", fast=True),
             "rclone by s3fs": lambda files: self._s3(files, "rclone", fast=False),
+            "gcs": lambda files: self._objects(files, "gcs", "gs"),
+            "azure": lambda files: self._objects(files, "azure", "abfs"),
         }
         return makers[kind]
 
@@ -208,6 +212,12 @@ class Factories:
         bucket = running.bucket()
         running.fill(bucket, files, prefix="root/")
         return self._subject(lambda: running.client(bucket, "root"))
+
+    def _objects(self, files: Mapping[str, bytes], fixture: str, protocol: str) -> Subject:
+        server = self._request.getfixturevalue(fixture)
+        bucket = server.bucket()
+        server.fill(bucket, files, "root/")
+        return self._subject(lambda: locate(f"{protocol}://{bucket}/root", options=server.options).open())
 
     def _plain(self, files: Mapping[str, bytes]) -> Subject:
         from plain_client import PlainClient

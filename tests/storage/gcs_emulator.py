@@ -13,6 +13,7 @@ from functools import partial
 from http import HTTPStatus
 from http.server import HTTPServer
 from typing import Any, Dict, Optional, Tuple
+from urllib.parse import urlsplit
 
 from gcp_storage_emulator import server
 from gcp_storage_emulator.exceptions import NotFound
@@ -92,6 +93,7 @@ def main() -> None:
     # Two versions within one tick of the clock must not share a generation.
     ticks = itertools.count(time.time_ns())
     objects.time = type("Clock", (), {"time_ns": staticmethod(ticks.__next__), "time": staticmethod(time.time)})
+    server.urlparse = urlsplit  # urlparse cuts a name at its semicolon
     guarded = {handle: _guarded(handle) for handle in (*vars(objects).values(), buckets.get) if callable(handle)}
     for _, handlers in server.HANDLERS:
         for method, handle in handlers.items():

@@ -10,7 +10,7 @@ from ..quirks import family_of
 from ..translation import translated
 from .service import ObjectService
 
-FAMILIES = ("s3",)
+FAMILIES = ("s3", "gcs", "azure")
 """The families of filesystems that are served here."""
 
 
@@ -28,12 +28,25 @@ def object_client(
 
 def service_for(filesystem: Any, bucket: str, *, secrets: Tuple[str, ...] = ()) -> Tuple[ObjectService, str]:
     """Return the service that serves *bucket*, and why it is that one."""
+    alone = f"through {type(filesystem).__module__}.{type(filesystem).__qualname__} alone"
+    family = family_of(filesystem).name
+    if family == "gcs":
+        from .gcs import GcsService
+
+        return GcsService(filesystem, bucket, secrets=secrets), f"{alone}: its listings tell all, in key order"
+    if family == "azure":
+        from .azure import AzureService
+
+        return AzureService(filesystem, bucket, secrets=secrets), f"{alone}: its listings tell all, in key order"
+    return _s3_service(filesystem, bucket, alone, secrets=secrets)
+
+
+def _s3_service(filesystem: Any, bucket: str, alone: str, *, secrets: Tuple[str, ...]) -> Tuple[ObjectService, str]:
     from .fast import FastService
     from .obstore_options import reason_against
     from .s3 import S3Service
 
     base = S3Service(filesystem, bucket, secrets=secrets)
-    alone = f"through {type(filesystem).__module__}.{type(filesystem).__qualname__} alone"
     reason = reason_against(filesystem)
     if reason is not None:
         return base, f"{alone}: {reason}"
