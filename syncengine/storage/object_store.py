@@ -201,8 +201,11 @@ class ObjectStorageClient:
 
     @staticmethod
     def _headers(path: str, content: Source, mtime_ns: Optional[int]) -> Headers:
-        """Return what travels with the content: what came with it, a guessed type, and the time of the content."""
-        given: Headers = getattr(content, "headers", None) or Headers()
+        """Return what travels with the content: what came with it, a guessed type, and the time of the content.
+
+        The storage class stays behind: the name of one service's class is no word to another.
+        """
+        given: Headers = evolve(getattr(content, "headers", None) or Headers(), storage_class="")
         metadata = dict(given.metadata)
         if mtime_ns is not None:
             metadata["mtime"] = mtime_text(mtime_ns)
