@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import time
 import weakref
-from concurrent.futures import Future
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, Awaitable, Callable, Iterable, Iterator, List, Mapping, Optional, Tuple
@@ -22,10 +21,11 @@ from ..errors import NotFound, PreconditionFailed, SyncError, Unsupported
 from . import sftp_packets as packets
 from .protocol import ABSENT, Capabilities, Expectation, Precondition, Prune, Source, exactly
 from .sftp_channel import Channel
-from .sftp_connection import Connection, finished
+from .sftp_connection import Connection
 from .sftp_directories import Directories
 from .sftp_facts import SECOND_NS, entry_of, is_directory, is_file, is_link, stamp_of, translated
 from .sftp_listing import Listing, Walk, listed
+from .sftp_loop import Errand
 from .sftp_packets import Attributes, Refused
 from .sftp_reading import SMALL_BYTES, Opened, SftpSource, Stream, check_unchanged, entry_at, found_at, opened
 from .sftp_writing import Abilities, Draft, abilities_of, admitted, check_free, copied, renamed_alone, renamed_over
@@ -122,7 +122,7 @@ class SftpStorageClient:
     def awaited(self, path: str, task: Any) -> Any:
         """Return the result of *task*, which is bound to the channel of an open file at *path*."""
         with self._bordered(path):
-            return finished(self._connection.begin_on(task))
+            return self._connection.wait(task)
 
     def _place(self, path: str) -> bytes:
         reason = refusal(path) if path else None
@@ -152,13 +152,13 @@ class SftpStorageClient:
         walk.open(prefix)
         yield from walk.entries()
 
-    def _begin_listing(self, directory: str) -> Future[Listing]:
+    def _begin_listing(self, directory: str) -> Errand:
         place = self._place(directory) or b"."
         return self._connection.begin(partial(listed, place=place, symlinks=self.symlinks), again=True)
 
-    def _finish_listing(self, directory: str, future: Future[Listing]) -> Listing:
+    def _finish_listing(self, directory: str, errand: Errand) -> Listing:
         with self._bordered(directory):
-            listing: Listing = finished(future)
+            listing: Listing = errand.result()
             return listing
 
     def _check_root(self) -> None:

@@ -77,7 +77,7 @@ class Channel(asyncssh.SSHClientSession[bytes]):
         if self.lost is not None:
             raise self.lost
         if not self._leaving:
-            self._loop.call_soon(self._flush)
+            self._loop.call_soon(self._flush_soon)
         batch = _Batch(self._loop.create_future(), len(requests))
         for index, request in enumerate(requests):
             number = self._number = (self._number + 1) & 0xFFFFFFFF
@@ -88,6 +88,10 @@ class Channel(asyncssh.SSHClientSession[bytes]):
     async def ask(self, request: Request) -> Reply:
         """Send one request and return its answer."""
         return (await self.send(request))[0]
+
+    def _flush_soon(self) -> None:
+        # One more turn of the loop lets those in who have just got an answer, or come from their threads.
+        self._loop.call_soon(self._flush)
 
     def _flush(self) -> None:
         leaving, self._leaving = self._leaving, []

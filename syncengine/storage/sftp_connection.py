@@ -11,8 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import threading
-from concurrent.futures import CancelledError, Future
 from typing import Any, Awaitable, Callable, Coroutine, Dict, List, Mapping, Optional, Tuple
 
 import asyncssh
@@ -20,6 +18,7 @@ import asyncssh
 from ..core.paths import shown
 from ..errors import AccessDenied, RecipeError
 from .sftp_channel import Channel, Lost
+from .sftp_loop import Errand, background_loop
 
 Work = Callable[[Channel], Awaitable[Any]]
 
@@ -36,23 +35,6 @@ _OF_FSSPEC = (
 )
 
 
-# The loop
-
-_loop_lock = threading.Lock()
-_loops: Dict[int, asyncio.AbstractEventLoop] = {}
-
-
-def background_loop() -> asyncio.AbstractEventLoop:
-    """Return the event loop of this process for SFTP, which runs in a thread of its own."""
-    with _loop_lock:
-        # A thread does not survive a fork, so a child needs a loop of its own.
-        loop = _loops.get(os.getpid())
-        if loop is None:
-            loop = _loops[os.getpid()] = asyncio.new_event_loop()
-            threading.Thread(target=loop.run_forever, name="syncengine-sftp", daemon=True).start()
-        return loop
-
-
 # Options
 
 
@@ -62,6 +44,20 @@ def connection_options(options: Mapping[str, Any]) -> Dict[str, Any]:
     if options.get("timeout") is not None:
         asked.setdefault("connect_timeout", options["timeout"])
     return {**_KEEPALIVE, **asked}
+
+
+def _fast_ciphers(asked: Mapping[str, Any]) -> Dict[str, Any]:
+    """Return the ciphers in the order of what they cost here, unless the user, or the user's ssh, has an order."""
+    if "encryption_algs" in asked:
+        return {}
+    usual = os.path.expanduser("~/.ssh/config")
+    config = asked.get("config", [usual] if os.path.exists(usual) else None)
+    named = {name: asked[name] for name in ("host", "port", "username") if name in asked}
+    wanted = asyncssh.SSHClientConnectionOptions(config=config, client_keys=None, **named).encryption_algs
+    if wanted != asyncssh.SSHClientConnectionOptions(config=None, client_keys=None).encryption_algs:
+        return {}
+    # AES-GCM is one call of OpenSSL for a packet, ChaCha20 several; there are as many packets as answers.
+    return {"encryption_algs": [name.decode() for name in sorted(wanted, key=lambda name: b"gcm" not in name)]}
 
 
 def most_channels(options: Mapping[str, Any]) -> int:
@@ -134,17 +130,17 @@ class Connection:
 
     def run(self, work: Work, *, again: bool = False) -> Any:
         """Do *work* on a channel and return its result; *again* does it once more where the connection drops."""
-        return finished(self.begin(work, again=again))
+        return self.begin(work, again=again).result()
 
-    def begin(self, work: Work, *, again: bool = False) -> Future[Any]:
+    def begin(self, work: Work, *, again: bool = False) -> Errand:
         """Begin *work* on a channel and return at once."""
         if os.getpid() != self._process:
             raise Lost("the connection belongs to the process that this one was forked from; open the place again")
-        return asyncio.run_coroutine_threadsafe(self._run(work, again=again), self._loop)
+        return Errand(self._loop, self._run(work, again=again))
 
-    def begin_on(self, task: Coroutine[Any, Any, Any]) -> Future[Any]:
-        """Begin what is bound to a channel already and return at once."""
-        return asyncio.run_coroutine_threadsafe(task, self._loop)
+    def wait(self, work: Coroutine[Any, Any, Any]) -> Any:
+        """Return the result of what is bound to a channel already."""
+        return Errand(self._loop, work).result()
 
     def close(self) -> None:
         """Close the connection, if it is open; whoever still waits is told that it is lost."""
@@ -176,6 +172,8 @@ class Connection:
         return found
 
     def _least_busy(self) -> Optional[Channel]:
+        if len(self._channels) == 1 and self._channels[0].lost is None:
+            return self._channels[0]
         self._channels = [channel for channel in self._channels if channel.lost is None]
         return min(self._channels, key=lambda channel: channel.waiting, default=None)
 
@@ -203,7 +201,9 @@ class Connection:
         self._drop()
         verifier = _Verifier()
         try:
-            self._ssh = await asyncssh.connect(client_factory=lambda: verifier, **self._options)
+            self._ssh = await asyncssh.connect(
+                client_factory=lambda: verifier, **_fast_ciphers(self._options), **self._options
+            )
         except asyncssh.HostKeyNotVerifiable as error:
             raise _unverified(verifier, self._options.get("known_hosts", ()), error.reason) from error
         except TypeError as error:
@@ -219,17 +219,6 @@ class Connection:
         if self._ssh is not None:
             self._ssh.abort()
             self._ssh = None
-
-
-def finished(future: Future[Any]) -> Any:
-    """Return what *future* comes to; an interrupt here cancels it there."""
-    try:
-        return future.result()
-    except CancelledError as error:
-        raise Lost("the connection was closed") from error
-    except KeyboardInterrupt:
-        future.cancel()
-        raise
 
 
 async def _started(ssh: asyncssh.SSHClientConnection) -> Channel:
