@@ -102,3 +102,15 @@ def test_a_tool_that_is_not_here_is_named_with_the_cure(tmp_path: Path, monkeypa
 
     assert tools == []
     assert missing == ["rsync is missing and is not measured; install it with the system's package manager"]
+
+
+def test_the_cost_of_a_pair_is_told_beside_its_limits():
+    script = str(SCRIPT.with_name("what_a_pair_costs.py"))
+    command = [sys.executable, script, "--files", "250", "--rounds", "1"]
+
+    table = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+
+    costs = {row.split("|")[1].strip(): float(row.split("|")[2]) for row in table[2:]}
+    assert sum(says.startswith("its limit") for says in costs) == 2
+    assert all(cost >= 0 for cost in costs.values())
+    assert costs["a whole plan, in one process"] > 0
