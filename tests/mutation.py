@@ -1,0 +1,497 @@
+"""Break single rules on purpose, and see which test notices: ``python tests/mutation.py [NAME ...]``.
+
+Each mutant is a rule dropped or inverted: a file, a text that stands there exactly once, what to put in its place, and
+what that breaks. It is applied to a temporary copy of the project, the tests named with it run until the first fails,
+and one line tells which test that was. A mutant whose text is no longer there is an error: rules move, and a check
+that silently checks nothing is none. A survivor needs a test. Not part of the suite, because it takes minutes; the
+last result is in tests/README.md.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Dict, Iterator, List, Optional, Tuple
+
+PROJECT = Path(__file__).parents[1]
+COPIED = ("syncengine", "tests", "recipes", "pyproject.toml", "README.md")
+
+RULES = ("tests/core/test_reconcile.py", "tests/core/test_planner.py", "tests/acceptance")
+RESOLVING = ("tests/core/test_resolve.py", "tests/acceptance")
+GUARDING = ("tests/core/test_guards.py", "tests/test_guards_by_scope.py", "tests/acceptance")
+PROPERTIES = ("tests/properties/test_invariants.py", "tests/properties/test_machine.py")
+RENAMING = ("tests/test_renames.py", "tests/acceptance", *PROPERTIES)
+COMMITTING = ("tests/test_pipeline.py", "tests/test_apply.py", *PROPERTIES)
+
+RECONCILE, RENAMES = "syncengine/core/reconcile.py", "syncengine/core/renames.py"
+RESOLVE, GUARDS = "syncengine/core/resolve.py", "syncengine/core/guards.py"
+COMMIT, BOOTSTRAP = "syncengine/stages/commit.py", "syncengine/core/bootstrap.py"
+PLANNER, SCHEDULE = "syncengine/core/planner.py", "syncengine/core/schedule.py"
+COMPARATOR, CLASHES = "syncengine/core/comparator.py", "syncengine/core/clashes.py"
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One broken rule."""
+
+    name: str
+    file: str
+    old: str
+    new: str
+    breaks: str
+    tests: Tuple[str, ...]
+
+
+def _row(row: str, cells: str, broken: str, breaks: str) -> Mutant:
+    return Mutant(f"table-{row}", RECONCILE, f'"{row}": ({cells})', f'"{row}": ({broken})', breaks, RULES)
+
+
+MUTANTS = (
+    _row("T2", '"→D", "→D", "→D", "✗Sʳ", "—"', '"→D", "→D", "→D", "✗S", "—"', "a mirror's deletion keeps nothing"),
+    _row("T3", '"→S", "✗Dʳ", "—", "→S", "→S"', '"→S", "✗Dʳ", "✗Dʳ", "→S", "→S"', "a backup deletes"),
+    _row(
+        "T5",
+        '"!", "→Dʳ", "→Dʳ", "→Sʳ", "→Sʳ"',
+        '"!", "→D", "→Dʳ", "→Sʳ", "→Sʳ"',
+        "a mirror overwrites and keeps nothing",
+    ),
+    _row("T8", '"→S", "→Dʳ", "→Dʳ", "→S", "→S"', '"→S", "→Dʳ", "→D", "→S", "→S"', "drift in a backup is lost"),
+    _row("T10", '"!", "→Dʳ", "→Dʳ", "→Sʳ", "→Sʳ"', '"→D", "→Dʳ", "→Dʳ", "→Sʳ", "→Sʳ"', "the source always wins"),
+    _row("T11", '"✗D", "✗D", "—", "→S", "→S"', '"→S", "✗D", "—", "→S", "→S"', "a deleted file comes back"),
+    _row("T12", '"✗S", "→D", "→D", "✗S", "—"', '"✗S", "→D", "—", "✗S", "—"', "a backup is not refilled"),
+    _row("T14", '"!", "✗Dʳ", "—", "→S", "→S"', '"✗D", "✗Dʳ", "—", "→S", "→S"', "a deletion beats an edit"),
+    _row("T15", '"!", "→D", "→D", "✗Sʳ", "—"', '"!", "→D", "→D", "✗S", "—"', "an edit is deleted and not kept"),
+    Mutant(
+        "dormant-restores",
+        RECONCILE,
+        '"T11": "→S", "T14": "→S", "T12": "→D", "T15": "→D"}',
+        '"T14": "→S", "T15": "→D"}',
+        "what a filter hid is deleted after re-inclusion",
+        RULES,
+    ),
+    Mutant(
+        "preference-keeps",
+        RECONCILE,
+        "if decision.by_preference and decision.effect.deletes:\n        return True",
+        "if decision.by_preference and decision.effect.deletes:\n        return False",
+        "a preference deletes without the trash",
+        (*RULES, "tests/test_first_sync.py"),
+    ),
+    Mutant(
+        "preference-only-without-base",
+        RECONCILE,
+        "if change.base is None and policy.initial is not None and policy.governs(change.path):",
+        "if policy.initial is not None and policy.governs(change.path):",
+        "a preference overrides what was agreed",
+        (*RULES, "tests/test_first_sync.py", *PROPERTIES),
+    ),
+    Mutant(
+        "preference-todo",
+        RECONCILE,
+        "return any(is_within(path, prefix) for prefix in self.todo)",
+        "return True",
+        "a preference goes on after the first sync",
+        (*RULES, "tests/test_first_sync.py"),
+    ),
+    Mutant(
+        "equal-first",
+        RECONCILE,
+        "if equal and SideChange.MODIFIED in (here, there):",
+        "if equal and here is SideChange.MODIFIED and there is SideChange.MODIFIED and change.base.weak:",
+        "both made the same edit, and it is a conflict",
+        RULES,
+    ),
+    Mutant(
+        "unknown-is-not-equal",
+        RECONCILE,
+        "change.comparison.equality is Equality.EQUAL\n    if change.base is None:",
+        "change.comparison.equality is not Equality.DIFFERENT\n    if change.base is None:",
+        "what could not be compared is taken for equal",
+        (*RULES, "tests/promises/test_truth.py"),
+    ),
+    Mutant(
+        "weak-is-kept",
+        RECONCILE,
+        "return change.base.weak or not change.base.live",
+        "return not change.base.live",
+        "a version that was never proved to be agreed on is lost",
+        (*RULES, "tests/test_retention.py"),
+    ),
+    Mutant(
+        "dormant-is-kept",
+        RECONCILE,
+        "return change.base.weak or not change.base.live",
+        "return change.base.weak",
+        "a version that was promised to be kept is lost",
+        (*RULES, *PROPERTIES),
+    ),
+    Mutant(
+        "backup-becomes-dormant",
+        RECONCILE,
+        'if effect is Effect.NOTHING and row in ("T11", "T12", "T14", "T15"):',
+        'if effect is Effect.NOTHING and row == "T1":',
+        "two-way deletes what a backup kept",
+        RULES,
+    ),
+    Mutant(
+        "leading-sides",
+        RECONCILE,
+        "if mode.allows_destination_delete:\n        leading.append(Side.SOURCE)",
+        "if mode.allows_destination_delete:\n        leading.append(Side.DESTINATION)",
+        "the guard watches the wrong side",
+        GUARDING,
+    ),
+    Mutant(
+        "renames-need-a-live-base",
+        RENAMES,
+        "if base is None or not base.live or base.kind",
+        "if base is None or base.kind",
+        "a name that absence proves nothing of is taken away",
+        RENAMING,
+    ),
+    Mutant(
+        "renames-need-one-candidate",
+        RENAMES,
+        "if len(candidates) == 1 and len(matches) == 1:",
+        "if len(candidates) >= 1 and len(matches) >= 1:",
+        "an ambiguous pair redirects an edit",
+        RENAMING,
+    ),
+    Mutant(
+        "renames-not-of-empty-files",
+        RENAMES,
+        "or base.kind is not Kind.FILE or not base.stamp(side).size:",
+        "or base.kind is not Kind.FILE:",
+        "every empty file looks like every other",
+        RENAMING,
+    ),
+    Mutant(
+        "renames-need-a-free-name",
+        RENAMES,
+        "and _is_file(change.entry(side)) and change.entry(side.other) is None",
+        "and _is_file(change.entry(side))",
+        "a rename goes onto a name that the other user took",
+        RENAMING,
+    ),
+    Mutant(
+        "renames-need-free-directories",
+        RENAMES,
+        "if _appeared(change, side) and not occupied.intersection(parents(change.path))",
+        "if _appeared(change, side)",
+        "a rename goes below a file",
+        RENAMING,
+    ),
+    Mutant(
+        "renames-follow-edits",
+        RENAMES,
+        "return follow_edits or _change_on(change, side.other) is not SideChange.MODIFIED",
+        "return _change_on(change, side.other) is not SideChange.MODIFIED",
+        "an edit does not follow a rename",
+        RENAMING,
+    ),
+    Mutant(
+        "renames-are-proved",
+        RENAMES,
+        "return there is not None and there == digest(side, arrived, algorithm)",
+        "return True",
+        "a file id that was given to another file moves the wrong one",
+        RENAMING,
+    ),
+    Mutant(
+        "renames-are-proved-by-what-was-agreed",
+        RENAMES,
+        "return found is not None and found == agreed",
+        "return True",
+        "other content under the id of a vanished file is taken for it",
+        RENAMING,
+    ),
+    Mutant(
+        "renames-begun-are-checked",
+        RENAMES,
+        'if digest is not None and digest == digest_of(Question(side.other, standing, "sha256")):',
+        "if digest is not None:",
+        "a hint of a killed run is trusted without a look",
+        ("tests/test_renames.py", "tests/acceptance"),
+    ),
+    Mutant(
+        "rename-backup-copies",
+        PLANNER,
+        "Action.COPY if backup else Action.MOVE",
+        "Action.MOVE",
+        "a backup takes a name away",
+        RENAMING,
+    ),
+    Mutant(
+        "conflict-manual",
+        RESOLVE,
+        "if policy is ConflictPolicy.MANUAL:\n        return conflict",
+        "if policy is ConflictPolicy.MANUAL:\n        policy = ConflictPolicy.SOURCE",
+        "a conflict left to the user is decided",
+        RESOLVING,
+    ),
+    Mutant(
+        "conflict-the-edit-wins",
+        RESOLVE,
+        "survivor = Resolution.SOURCE if conflict.source is not None else Resolution.DESTINATION",
+        "survivor = Resolution.DESTINATION if conflict.source is not None else Resolution.SOURCE",
+        "a deletion beats an edit",
+        RESOLVING,
+    ),
+    Mutant(
+        "conflict-times-count",
+        RESOLVE,
+        "resolution = newer(conflict) if times_count else Resolution.KEEP_BOTH",
+        "resolution = newer(conflict)",
+        "the time of an upload decides who is newer",
+        (*RESOLVING, "tests/core/test_planner.py", *PROPERTIES),
+    ),
+    Mutant(
+        "conflict-tolerance",
+        RESOLVE,
+        "or abs(mine - theirs) <= TOLERANCE_NS:",
+        "or mine == theirs:",
+        "a tick of the clock decides who is newer",
+        RESOLVING,
+    ),
+    Mutant(
+        "conflict-newer",
+        RESOLVE,
+        "return Resolution.SOURCE if mine > theirs else Resolution.DESTINATION",
+        "return Resolution.SOURCE if mine < theirs else Resolution.DESTINATION",
+        "the older version wins",
+        RESOLVING,
+    ),
+    Mutant(
+        "conflict-loser-is-kept",
+        RESOLVE,
+        "retain=standing is not None and retain is not Retain.NONE,",
+        "retain=False,",
+        "the loser of a conflict is lost",
+        RESOLVING,
+    ),
+    Mutant(
+        "conflict-copy-is-numbered",
+        RESOLVE,
+        '+ (f"-{number}" if number > 1 else "")',
+        "",
+        "a file that bears the name of a copy hangs the search for a free one",
+        ("tests/core/test_resolve.py",),
+    ),
+    Mutant(
+        "clash-keeps-both",
+        CLASHES,
+        "    yield _file(conflict, Action.MOVE, side, copies[side])",
+        "    yield _removal(conflict, Retain.NONE)",
+        "the file that faces a directory is gone on its own side",
+        (*RESOLVING, *PROPERTIES),
+    ),
+    Mutant(
+        "guard-share",
+        GUARDS,
+        "return number <= self.fraction * of",
+        "return number <= self.fraction * of + 1",
+        "one file too many may be deleted",
+        GUARDING,
+    ),
+    Mutant(
+        "guard-count",
+        GUARDS,
+        "return number <= self.count",
+        "return number < self.count",
+        "a limit of five refuses five",
+        GUARDING,
+    ),
+    Mutant(
+        "guard-floor",
+        GUARDS,
+        "max(number, of) < self.floor",
+        "of < self.floor",
+        "many deletions at a side that little is remembered of pass",
+        GUARDING,
+    ),
+    Mutant(
+        "guard-moves-are-no-deletions",
+        "syncengine/core/plan.py",
+        "return self.action is Action.DELETE and self.kind is not Kind.DIRECTORY",
+        "return self.action in (Action.DELETE, Action.MOVE) and self.kind is not Kind.DIRECTORY",
+        "a renamed folder trips the guard",
+        GUARDING,
+    ),
+    Mutant(
+        "guard-emptied",
+        GUARDS,
+        "if remembered >= 2:",
+        "if remembered >= 200:",
+        "an unmounted disk empties the other side",
+        GUARDING,
+    ),
+    Mutant(
+        "guard-both-emptied",
+        GUARDS,
+        "if seen[side] or not seen[side.other]:",
+        "if seen[side]:",
+        "emptied on both sides is refused",
+        (*GUARDING, *PROPERTIES),
+    ),
+    Mutant(
+        "bootstrap-after-faults",
+        BOOTSTRAP,
+        "left.update(problem.path for problem in hidden if is_within(problem.path, prefix))",
+        "left.update(())",
+        "what the first sync could not see is merged later, against the preference",
+        ("tests/test_first_sync.py", "tests/acceptance"),
+    ),
+    Mutant(
+        "commit-only-what-was-done",
+        COMMIT,
+        "if outcome.status is not Status.DONE:\n            return\n        self._note(outcome)",
+        "self._note(outcome)",
+        "what failed is remembered as synced, and deleted next time",
+        COMMITTING,
+    ),
+    Mutant(
+        "commit-forgets-deletions",
+        COMMIT,
+        "self._forgotten.add(position)\n            self._rows.pop(position, None)",
+        "self._rows.pop(position, None)",
+        "a deleted file stays remembered",
+        COMMITTING,
+    ),
+    Mutant(
+        "commit-both-halves",
+        COMMIT,
+        "if len(halves) < len(Side):\n            return",
+        "if not halves:\n            return",
+        "the state runs ahead of a conflict copy that only one side has",
+        COMMITTING,
+    ),
+    Mutant(
+        "commit-racy",
+        COMMIT,
+        "if is_racy(stamp, now, self.clients[side].capabilities.mtime_granularity_ns)",
+        "if False",
+        "an edit within one tick of the clock is never seen",
+        ("tests/test_pipeline.py", "tests/test_apply.py", "tests/state", "tests/test_first_sync.py"),
+    ),
+    Mutant(
+        "commit-old-agreements",
+        COMMIT,
+        "if late and not self._still_holds(agreement):",
+        "if False and not self._still_holds(agreement):",
+        "an old plan records what no longer holds",
+        ("tests/test_late_plans.py", "tests/test_apply.py"),
+    ),
+    Mutant(
+        "commit-newer-rows",
+        COMMIT,
+        "self._agree(agreement for agreement in plan.agreements if agreement.path not in newer)",
+        "self._agree(agreement for agreement in plan.agreements)",
+        "an old plan's agreements replace newer rows",
+        ("tests/test_late_plans.py", "tests/test_apply.py"),
+    ),
+    Mutant(
+        "commit-rename-takes-the-old-name",
+        COMMIT,
+        "if operation.action is Action.MOVE:\n            self._forgotten.add(old)",
+        "if operation.action is Action.COPY:\n            self._forgotten.add(old)",
+        "a renamed file stays remembered under its old name",
+        (*RENAMING,),
+    ),
+    Mutant(
+        "commit-interrupted-first-sync",
+        COMMIT,
+        "if not report.interrupted:\n            self.state.set_bootstrap",
+        "if True:\n            self.state.set_bootstrap",
+        "an interrupted first sync counts as finished",
+        ("tests/test_first_sync.py", "tests/test_pipeline.py", "tests/promises/test_data.py"),
+    ),
+    Mutant(
+        "schedule-deletions-last",
+        "syncengine/stages/execution.py",
+        "if operation.action is Action.DELETE and operation.target in self._failed_on:",
+        "if False:",
+        "a deletion goes on where the copy it relies on has failed",
+        ("tests/core/test_schedule.py", "tests/test_apply.py", "tests/test_pipeline.py", *PROPERTIES),
+    ),
+    Mutant(
+        "planner-dormant",
+        PLANNER,
+        "if views.base is not None and views.base.live:\n            self._agree(AgreementKind.DORMANT",
+        "if views.base is None:\n            self._agree(AgreementKind.DORMANT",
+        "what a filter hides stays live, and is deleted after re-inclusion",
+        (*RULES, *PROPERTIES),
+    ),
+    Mutant(
+        "comparator-older-is-a-change",
+        COMPARATOR,
+        "if same and side not in base.racy:",
+        "if (same or (entry.stamp.mtime_ns or 0) < (recorded.mtime_ns or 0)) and side not in base.racy:",
+        "an edit with an older time is not seen",
+        ("tests/core/test_comparator.py", "tests/acceptance", *PROPERTIES),
+    ),
+)
+
+
+def mutated(mutant: Mutant, text: str) -> str:
+    """Return the file with the rule broken; raises SystemExit where the rule is not there exactly once."""
+    found = text.count(mutant.old)
+    if found != 1:
+        raise SystemExit(
+            f"{mutant.name}: the text stands {found} times in {mutant.file}; the rule has moved:\n{mutant.old}"
+        )
+    return text.replace(mutant.old, mutant.new)
+
+
+def first_failure(copy: Path, tests: Tuple[str, ...]) -> Optional[str]:
+    """Return the first test that fails in *copy*, None where all pass."""
+    environment = {**os.environ, "PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1"}
+    for each in tests:
+        command = [sys.executable, "-m", "pytest", "-x", "-q", "--tb=no", "-p", "no:cacheprovider", each]
+        done = subprocess.run(command, cwd=copy, env=environment, capture_output=True, text=True, check=False)
+        if done.returncode == 1:
+            failed = re.search(r"^(?:FAILED|ERROR) (.+?)(?: - |$)", done.stdout, re.MULTILINE)
+            return failed.group(1) if failed else "a test"
+        if done.returncode:
+            raise SystemExit(f"{each} could not be run:\n{done.stdout}{done.stderr}")
+    return None
+
+
+def results(chosen: List[Mutant], copy: Path) -> Iterator[Tuple[Mutant, Optional[str], float]]:
+    for mutant in chosen:
+        file = copy / mutant.file
+        text = file.read_text(encoding="utf-8")
+        started = time.perf_counter()
+        file.write_text(mutated(mutant, text), encoding="utf-8")
+        try:
+            yield mutant, first_failure(copy, mutant.tests), time.perf_counter() - started
+        finally:
+            file.write_text(text, encoding="utf-8")
+
+
+def main(names: List[str]) -> int:
+    by_name: Dict[str, Mutant] = {mutant.name: mutant for mutant in MUTANTS}
+    chosen = [by_name[name] for name in names] or list(MUTANTS)
+    for mutant in MUTANTS:
+        mutated(mutant, (PROJECT / mutant.file).read_text(encoding="utf-8"))
+    survivors = 0
+    with tempfile.TemporaryDirectory(prefix="syncengine-mutants-") as folder:
+        copy = Path(folder)
+        for name in COPIED:
+            origin = PROJECT / name
+            shutil.copytree(origin, copy / name) if origin.is_dir() else shutil.copy(origin, copy / name)
+        for mutant, killer, seconds in results(chosen, copy):
+            survivors += killer is None
+            print(f"| {mutant.name} | {mutant.breaks} | {killer or '**survived**'} | {seconds:.0f} s |", flush=True)
+    print(f"{len(chosen) - survivors} of {len(chosen)} killed")
+    return 1 if survivors else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))
