@@ -22,7 +22,7 @@ ONE_WAY = MIRRORS + BACKUPS
 OPEN = {"guards": syncengine.Guards.off(), "allow_emptied": True, "progress": False}
 
 QUICK = settings(
-    max_examples=25,
+    max_examples=15,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
