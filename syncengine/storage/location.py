@@ -373,8 +373,6 @@ def _link(protocol: str, part: str, options: Dict[str, Any]) -> _Link:
         )
     filesystem_class = _class_of(protocol)
     _refuse_signed(part)
-    from fsspec.config import apply_config  # type: ignore[import-untyped]
-
     from_url = filesystem_class._get_kwargs_from_urls(part)  # noqa: SLF001 - what fsspec asks of every class
     path = filesystem_class._strip_protocol(part)  # noqa: SLF001
     if not isinstance(path, str):
@@ -387,8 +385,20 @@ def _link(protocol: str, part: str, options: Dict[str, Any]) -> _Link:
         )
     merged = {**from_url, **options}
     # Configuration may select another endpoint, so it takes part in the identity.
-    configured = apply_config(filesystem_class, dict(merged))
+    configured = _configured(filesystem_class, protocol, merged)
     return _Link(protocol, filesystem_class, path, {**configured, **merged}, part)
+
+
+def _configured(filesystem_class: Any, protocol: str, options: Mapping[str, Any]) -> Dict[str, Any]:
+    """Return *options* with what fsspec's configuration has for the protocol besides."""
+    from fsspec.config import apply_config, conf  # type: ignore[import-untyped]
+
+    if not _is_sshfs(filesystem_class):
+        configured: Dict[str, Any] = apply_config(filesystem_class, dict(options))
+        return configured
+    # fsspec gives the class the one of its two names by which it happens to be asked for first.
+    other = "ssh" if protocol == "sftp" else "sftp"
+    return {**conf.get(other, {}), **conf.get(protocol, {}), **options}
 
 
 def _refuse_signed(part: str) -> None:
@@ -573,13 +583,28 @@ def _open_sftp(
 
 
 def _verifying(options: Mapping[str, Any], links: List[_Link]) -> Dict[str, Any]:
-    """Return *options* with which host keys are verified where archives are read through SFTP."""
-    verified: Dict[str, Any] = dict(options)
+    """Return *options* with which host keys are verified, also where archives are read through SFTP."""
+    verified: Dict[str, Any] = {**options, **_host_key_policy(links[0].filesystem_class, links[0].options)}
     for link in links[1:]:
         if _is_sshfs(link.filesystem_class):
             # What asyncssh takes for "the usual files"; sshfs would take silence for "none".
             verified[link.protocol] = {"known_hosts": (), **(options.get(link.protocol) or {})}
     return verified
+
+
+def _host_key_policy(filesystem_class: Any, options: Mapping[str, Any]) -> Dict[str, Any]:
+    """Return the option by which paramiko verifies host keys, where the user has none and fsspec knows it."""
+    from .quirks import family_of_class
+
+    if family_of_class(filesystem_class).name != "sftp" or "host_key_policy" in options:
+        return {}
+    from fsspec.implementations import sftp  # type: ignore[import-untyped]
+
+    if not hasattr(sftp, "HOST_KEY_POLICIES"):
+        return {}  # an older fsspec, which takes every key and cannot be told otherwise
+    from .drivers.host_keys import KnownHosts
+
+    return {"host_key_policy": KnownHosts()}
 
 
 # Live filesystems, UPaths, clients
@@ -660,6 +685,7 @@ def _open_live(
     try:
         if rebuilt:
             options = {**filesystem.storage_options, "skip_instance_cache": True}
+            options.update(_host_key_policy(type(filesystem), options))
             filesystem = type(filesystem)(*filesystem.storage_args, **options)
         return _served(filesystem, path, identity=identity, storage=storage, secrets=secrets, private=rebuilt)
     except SyncError:
@@ -678,9 +704,8 @@ def _upath(spec: Any) -> Location:
         return _local(str(spec.path))
     filesystem_class = _class_of(spec.protocol)
     if _is_sshfs(filesystem_class):
-        from fsspec.config import apply_config
-
-        return _sshfs(filesystem_class, apply_config(filesystem_class, dict(spec.storage_options)), spec.path)
+        options = _configured(filesystem_class, spec.protocol, spec.storage_options)
+        return _sshfs(filesystem_class, options, spec.path)
     return _live(spec.fs, spec.path)
 
 

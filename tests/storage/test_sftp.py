@@ -179,6 +179,43 @@ def test_every_spelling_of_a_place_is_the_same_place(
     client.close()
 
 
+@needs_openssh
+def test_paramiko_trusts_only_known_hosts_too(sftp_openssh: Server, folders: Folders) -> None:
+    from fsspec.implementations import sftp
+
+    if not hasattr(sftp, "HOST_KEY_POLICIES"):
+        pytest.skip("this fsspec takes every host key and cannot be told otherwise")
+    server, folder = sftp_openssh, folders.new(sftp_openssh, {"d/file": b"content"})
+    options = {"port": server.port, "username": server.user, "key_filename": str(server.keys / "client")}
+    filesystem = sftp.SFTPFileSystem("127.0.0.1", **options, skip_instance_cache=True)
+    location = locate((filesystem, str(folder)))
+
+    with pytest.raises(AccessDenied, match=r"is not known: it shows ssh-ed25519 SHA256:.*known_hosts"):
+        location.open()
+    ssh = Path.home() / ".ssh"
+    ssh.mkdir(parents=True)
+    (ssh / "known_hosts").write_text(server.known_hosts().read_text())
+    client: Any = location.open()
+    client.write("d/new", Bytes(b"new"), expect=ABSENT)
+    assert (content_of(client, "d/file"), content_of(client, "d/new")) == (b"content", b"new")
+    client.close()
+    filesystem.client.close()
+
+
+def test_options_come_from_the_configuration_of_fsspec(
+    sftp_asyncssh: Server, folders: Folders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from fsspec.config import conf
+
+    folder = folders.new(sftp_asyncssh, {"file": b"1"})
+    for protocol in ("sftp", "ssh"):
+        monkeypatch.setitem(conf, protocol, sftp_asyncssh.options())
+        client: Any = locate(sftp_asyncssh.url(folder.name, scheme=protocol)).open()
+        assert paths_of(client) == ["file"]
+        client.close()
+        monkeypatch.delitem(conf, protocol)
+
+
 def test_no_key_and_no_password_is_shown(sftp_asyncssh: Server) -> None:
     options = sftp_asyncssh.options(client_keys=None, password="planted-secret", agent_path=None)
 
