@@ -51,7 +51,14 @@ def test_a_shipped_recipe_loads_and_says_what_it_is_for(file: Path) -> None:
 
 
 def test_the_shipped_recipes_are_the_documented_ones() -> None:
-    assert [file.stem for file in SHIPPED] == ["backup", "download-only", "mirror", "pipeline-plan-apply", "quickstart"]
+    assert [file.stem for file in SHIPPED] == [
+        "backup",
+        "download-only",
+        "mirror",
+        "pipeline-plan-apply",
+        "quickstart",
+        "versioned-backup",
+    ]
 
 
 def test_the_quickstart_copies_a_shipped_folder_below_the_working_directory(

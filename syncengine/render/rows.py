@@ -15,7 +15,7 @@ from ..core.entry import Kind, Side, Stamp
 from ..core.guards import Blocker
 from ..core.modes import SyncMode
 from ..core.paths import TRASH_FOLDER, shown
-from ..core.plan import Action, Conflict, ConflictKind, Endpoint, Operation, Plan, Reason, Resolution, in_order
+from ..core.plan import Action, Conflict, ConflictKind, Endpoint, Operation, Plan, Purpose, Reason, Resolution, in_order
 from ..core.totals import Totals
 from .units import count_text, counted, size_text
 
@@ -255,14 +255,23 @@ RULES: Dict[str, str] = {
 
 
 def route_words(plan: Plan) -> str:
-    """Return from where to where a plan goes, and in which mode."""
+    """Return from where to where a plan goes, and in which mode; or what else it is for."""
     source, destination = shown(plan.source.url), shown(plan.destination.url)
+    if plan.purpose is not Purpose.SYNC:
+        return _purpose_words(plan)
     mode = plan.settings.mode
     if mode.is_bidirectional:
         return f"{source} ↔ {destination} ({mode.value})"
     if mode in (SyncMode.DESTINATION_TO_SOURCE, SyncMode.DESTINATION_BACKUP):
         source, destination = destination, source
     return f"{source} → {destination} ({mode.value})"
+
+
+def _purpose_words(plan: Plan) -> str:
+    """Return what a plan that is no sync does, and where it writes; content comes from the trash."""
+    urls = {Side.SOURCE: plan.source.url, Side.DESTINATION: plan.destination.url}
+    written = {operation.target for operation in plan.operations}
+    return f"{plan.purpose.value} at {' and '.join(shown(urls[side]) for side in Side if side in written)}"
 
 
 def totals_words(totals: Totals) -> str:

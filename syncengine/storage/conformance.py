@@ -319,12 +319,15 @@ def _read_expecting(client: StorageClientProtocol, path: str, stamp: Stamp) -> b
 
 
 def hides_reserved_names(make: Factory) -> None:
-    """The trash and temporary files are not entries; a temporary file is reported as a leftover."""
+    """The trash and temporary files are entries only of a listing of the trash; a temporary file is a leftover."""
     leftover = f"{TEMPORARY_PREFIX}1-00000000-00"
     files = {"kept": b"1", f"{TRASH_FOLDER}/run/old": b"2", f"d/{leftover}": b"3", "d/kept": b"4"}
-    items = list(make(files).client.list())
+    client = make(files).client
+    items = list(client.list())
     entries = {item.path for item in items if isinstance(item, Entry) and item.kind is Kind.FILE}
     _need(entries == {"kept", "d/kept"}, f"entries are {sorted(entries)}")
+    asked = [item.path for item in client.list(TRASH_FOLDER) if isinstance(item, Entry) and item.kind is Kind.FILE]
+    _need(asked == [f"{TRASH_FOLDER}/run/old"], f"a listing of the trash itself shows {asked}")
     problems = {(item.kind, item.path) for item in items if isinstance(item, Problem)}
     _need(problems == {(ProblemKind.LEFTOVER, f"d/{leftover}")}, f"problems are {problems}")
 

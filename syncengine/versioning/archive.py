@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timezone
+from functools import cached_property
 from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Set, Tuple
 
 from attrs import define, evolve, field, frozen
@@ -68,7 +69,7 @@ def _sights(line: Mapping[str, Any]) -> Iterator[Event]:
         yield Event(0, side, agreement.path, None, agreement.entry_kind, agreement.entry_kind, stamp, stamp)
 
 
-@define(eq=False)
+@define(eq=False, slots=False)
 class Archive:
     """The versions of one pair, as its journals, its trash and its sides show them."""
 
@@ -136,7 +137,7 @@ class Archive:
         others = 0
         for entry in self._listed(Side.DESTINATION):
             kept = parse(entry.path)
-            found = None if kept is None else self._parted(kept, swapped)
+            found = None if kept is None else self._parted(entry.path, kept, swapped)
             if kept is None:
                 self._note_foreign(Side.DESTINATION, entry.path, "no version that a run kept; it is left alone")
             elif kept.run_id not in known or found is None:
@@ -147,11 +148,11 @@ class Archive:
             said = f"{counted(others, 'version')} of runs that this pair does not remember: left alone"
             self._note_foreign(Side.DESTINATION, TRASH_FOLDER, said)
 
-    def _parted(self, kept: Kept, swapped: Set[str]) -> Optional[Tuple[Side, Optional[str]]]:
+    def _parted(self, place: str, kept: Kept, swapped: Set[str]) -> Optional[Tuple[Side, Optional[str]]]:
         """Return the side and the path of a version in a common trash; a name too long for it tells neither."""
         if kept.path is None:
-            owners = (side for past in self.pasts if past.run_id == kept.run_id for side in _sides_of(past))
-            return next(((side, None) for side in owners), None)
+            owner = self._owners.get(place)
+            return None if owner is None else (owner, None)
         name, _, path = kept.path.partition("/")
         if name not in (side.value for side in Side) or not path:
             return None
@@ -162,7 +163,7 @@ class Archive:
         client = self.trash(side)
         found: List[str] = self.in_trash.setdefault(side, [])
         try:
-            for item in client.list(TRASH_FOLDER) if client.stat(TRASH_FOLDER) is not None else ():
+            for item in client.list(TRASH_FOLDER):
                 found.append(item.path)
                 if isinstance(item, Problem):
                     self.foreign.append(evolve(item, stage="trash", side=side))
@@ -173,6 +174,12 @@ class Archive:
 
     def _note_foreign(self, side: Side, path: str, why: str) -> None:
         self.foreign.append(Problem(ProblemKind.UNSUPPORTED, path, f"{shown(path)}: {why}", "trash", side))
+
+    @cached_property
+    def _owners(self) -> Dict[str, Side]:
+        """The side of every version, by its place in a trash that both sides have in common."""
+        outcomes = (outcome for past in self.pasts for outcome in past.outcomes)
+        return {each.retained_at: each.operation.target for each in outcomes if each.retained_at is not None}
 
     # --------------------------------------------------------------- evidence
 
@@ -216,12 +223,6 @@ class Archive:
         found = {past.run_id: past.started_at for past in self.pasts}
         found.update({run.run_id: run.started_at for run in self.runs if run.run_id not in found})
         return found
-
-
-def _sides_of(past: Past) -> Iterator[Side]:
-    for outcome in past.outcomes:
-        if outcome.retained_at is not None:
-            yield outcome.operation.target
 
 
 def _linked(evidence: Evidence, place: Place) -> Iterator[Place]:

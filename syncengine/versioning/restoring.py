@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any, Dict, Iterator, List, Optional, Sequence
 
 from attrs import define, evolve, field, frozen
@@ -13,7 +14,7 @@ from ..core.plan import Plan, Purpose
 from ..core.units import counted, moment_ns
 from ..core.versions import Evidence, Held
 from ..engine import SyncEngine
-from ..errors import RecipeError
+from ..errors import NotFound, RecipeError
 from .archive import Archive, key_of, moment_of, unknown_run
 from .making import Making
 
@@ -110,11 +111,12 @@ class Restoring:
         if found is not None and found.kind is not Kind.DIRECTORY:
             yield found
             return
-        for item in client.list(prefix) if found is not None else ():
-            if isinstance(item, Problem):
-                self.problems.append(evolve(item, stage=Purpose.RESTORE.value, side=self.ask.side))
-            elif item.kind is not Kind.DIRECTORY:
-                yield item
+        with suppress(NotFound):
+            for item in client.list(prefix):
+                if isinstance(item, Problem):
+                    self.problems.append(evolve(item, stage=Purpose.RESTORE.value, side=self.ask.side))
+                elif item.kind is not Kind.DIRECTORY:
+                    yield item
 
     def _want_standing(self, wanted: Dict[str, Optional[Wanted]], path: str) -> None:
         place = (self.ask.side, path)

@@ -63,6 +63,7 @@ def test_restore_shows_and_performs_its_plan(run: Run, kept: Path) -> None:
 
     assert ended.code == 0
     assert "+> x.txt                  3 B   restores an earlier version" in ended.stdout
+    assert ended.stdout.startswith("restore at file://")
     assert "1 done" in ended.stdout
     assert files(kept / "b") == {"x.txt": "one", "sub/y.txt": "two"}
     assert runs(run)[0]["mode"] == "restore"

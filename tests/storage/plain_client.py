@@ -52,7 +52,7 @@ class PlainClient:
         if prune is not None:
             prune.enter(prefix, [])
         for path in paths:
-            if is_reserved(path):
+            if is_reserved(path[len(inside) :]):
                 if path.rpartition("/")[2].startswith(TEMPORARY_PREFIX):
                     yield Problem(ProblemKind.LEFTOVER, path, "left behind", extent=Extent.NOTHING)
                 continue

@@ -128,10 +128,9 @@ class ObjectListing:
             return Problem(ProblemKind.BAD_NAME, name, message, extent=Extent.NOTHING)
         return Entry(name, _FILE, info.stamp)
 
-    @staticmethod
-    def _reserved(name: str) -> Optional[str]:
-        """Return the path of the outermost reserved name in *name*."""
-        places = (*parents(name), name)
+    def _reserved(self, name: str) -> Optional[str]:
+        """Return the path of the outermost reserved name in *name* below the prefix that is listed."""
+        places = (place for place in (*parents(name), name) if not is_within(self.prefix, place))
         return next((place for place in places if place.rpartition("/")[2].startswith(RESERVED_PREFIX)), None)
 
     def _leftover(self, name: str, reserved: str) -> Optional[Problem]:
