@@ -283,7 +283,7 @@ def _refused_path(value: Any) -> Optional[str]:
     # Problems name what cannot be a key.
     if not isinstance(value, Conflict):
         return None
-    return _first_refusal(value.path, value.source_path, *(each.path for each in value.inside))
+    return _first_refusal(value.path, value.source_path, value.key, *(each.path for each in value.inside))
 
 
 def _first_refusal(*paths: Optional[str]) -> Optional[str]:

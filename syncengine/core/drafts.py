@@ -9,8 +9,10 @@ from attrs import evolve, field, frozen
 from .comparator import Change, Equality, SideChange, is_racy
 from .directory_renames import DirectoryRename
 from .entry import Base, Entry, Kind, Problem, ProblemKind, Side, Stamp
+from .folding import Folding
+from .modes import SyncMode
 from .path_map import PathMap
-from .paths import encoded, shown
+from .paths import encoded, fold, parent, shown
 from .plan import Action, Conflict, ConflictKind, Operation, Reason, Settings
 from .reconcile import Decision, Effect
 from .renames import Rename
@@ -47,6 +49,7 @@ class SideTraits:
     true_mtime: bool = False
     mtime_granularity_ns: int = 1
     max_name_bytes: Optional[int] = None
+    unicode_form: Optional[str] = None
     name_refusal: Callable[[str], Optional[str]] = lambda _: None
     """Says why nothing of a name can be written there, None where it can."""
     same_storage: bool = False
@@ -61,6 +64,7 @@ class Drafts:
     traits: Mapping[Side, SideTraits]
     path_map: PathMap = field(factory=PathMap)
     observed_ns: int = 0
+    folding: Folding = field(factory=Folding)
 
     # ------------------------------------------------------------- operations
 
@@ -70,7 +74,7 @@ class Drafts:
         assert target is not None
         arriving, standing = change.entry(target.other), change.entry(target)
         assert arriving is not None
-        path = standing.own_path if standing is not None else self._spelled(change.path, target)
+        path = standing.own_path if standing is not None else self._spelled(change.path, target, arriving)
         if path is None:
             return _unmapped(change.path)
         return self.unholdable(path, arriving.kind, target) or Operation(
@@ -148,13 +152,17 @@ class Drafts:
         """Return the operation that makes an empty directory."""
         target = decision.effect.target
         assert target is not None
+        arriving = change.entry(target.other)
+        assert arriving is not None
+        path = self._spelled(change.path, target, arriving) or change.path
         return Operation(
             Action.CREATE,
             Kind.DIRECTORY,
             target,
-            change.path,
-            origin=(target.other, change.path),
+            path,
+            origin=(target.other, arriving.own_path),
             expect_origin=Stamp(),
+            key=change.path if (path, arriving.own_path) != (change.path, change.path) else None,
             reason=self._reason(change, decision),
             chosen_by=f"rule:{decision.row}",
             group=group,
@@ -168,6 +176,34 @@ class Drafts:
             kind=Kind.DIRECTORY,
             reason=Reason.KIND_CHANGED,
             key=None,
+        )
+
+    def respelled(self, change: Change) -> Optional[Operation]:
+        """Return the rename by which a side that folds names takes over a new spelling of the other's; None as a rule.
+
+        Only the side that tells spellings apart can have chosen one.
+        """
+        leading = self.folding.leading()
+        if leading is None or change.kind is not Kind.FILE or not _writes(self.settings.mode, leading.other):
+            return None
+        chosen, standing = change.entry(leading), change.entry(leading.other)
+        if chosen is None or standing is None:
+            return None
+        above, name = parent(standing.own_path), chosen.own_path.rpartition("/")[2]
+        path = f"{above}/{name}" if above else name
+        form = self.traits[leading.other].unicode_form
+        if fold(path, form) == fold(standing.own_path, form):
+            return None
+        return Operation(
+            Action.MOVE,
+            Kind.FILE,
+            leading.other,
+            path,
+            origin=(leading.other, standing.own_path),
+            expect_origin=self.stamp(leading.other, standing),
+            reason=Reason.RENAMED_AT_SOURCE if leading is Side.SOURCE else Reason.RENAMED_AT_DESTINATION,
+            chosen_by="rule:N2",
+            key=change.path,
         )
 
     def new_mode(self, change: Change, source: Entry, destination: Entry) -> Optional[Operation]:
@@ -209,8 +245,10 @@ class Drafts:
             return Reason.CHANGED_ON_BOTH_SIDES
         return _REASONS.get((decision.row, decision.effect), Reason.CONTENT_DIFFERS)
 
-    def _spelled(self, path: str, side: Side) -> Optional[str]:
+    def _spelled(self, path: str, side: Side, arriving: Optional[Entry] = None) -> Optional[str]:
         """Return how *side* spells the key *path*; None where a mapping by function cannot be turned around."""
+        if self.folding:
+            return self.folding.spelled(path if arriving is None else arriving.own_path, side)
         if side is Side.DESTINATION or not self.path_map:
             return path
         return self.path_map.backward(path)
@@ -267,8 +305,10 @@ class Drafts:
 
     def conflict(self, change: Change, kind: ConflictKind) -> Conflict:
         """Return the conflict that *change* is, undecided."""
+        entry = change.destination
+        path = entry.own_path if entry is not None else self._spelled(change.path, Side.DESTINATION, change.source)
         return Conflict(
-            change.path,
+            path if self.folding and path is not None else change.path,
             kind,
             base=None if change.base is None else change.base.source,
             source=self._stamp_at(change, Side.SOURCE),
@@ -276,15 +316,23 @@ class Drafts:
             source_path=self._source_path(change),
             source_link=None if change.source is None else change.source.link,
             destination_link=None if change.destination is None else change.destination.link,
+            key=change.path if self.folding else None,
         )
 
     def _source_path(self, change: Change) -> Optional[str]:
-        path = change.source.own_path if change.source is not None else self._spelled(change.path, Side.SOURCE)
+        arriving = change.destination
+        path = (
+            change.source.own_path if change.source is not None else self._spelled(change.path, Side.SOURCE, arriving)
+        )
         return None if path == change.path else path
 
     def _stamp_at(self, change: Change, side: Side) -> Optional[Stamp]:
         entry = change.entry(side)
         return None if entry is None else self.stamp(side, entry)
+
+
+def _writes(mode: SyncMode, side: Side) -> bool:
+    return mode.allows_upload if side is Side.DESTINATION else mode.allows_download
 
 
 def _unmapped(path: str) -> Problem:

@@ -225,6 +225,8 @@ class Joiner:
     excludes: Optional[Callable[[str, Kind], Optional[str]]] = None
     holds_both: bool = False
     """Both sides can hold a file and a directory of one name (two object stores)."""
+    holds_below: Callable[[Side, str], bool] = lambda *_: False
+    """Says whether a side that holds a file also holds names below it; asked where it faces a directory."""
     _regions: List[Region] = field(factory=list, init=False)
     _held: List[_Held] = field(factory=list, init=False)
 
@@ -298,7 +300,9 @@ class Joiner:
         across = destination if views.source is not None else source
         if position == views.path + "/" and across is not None and type(across) is not Entry:
             return self._blocked(views, across)
-        if across is None:
+        if across is None or self.holds_below(
+            Side.SOURCE if views.source is not None else Side.DESTINATION, views.path
+        ):
             return evolve(views, collision=True)
         directory = Entry(views.path, Kind.DIRECTORY, Stamp())
         if views.source is not None:

@@ -134,6 +134,11 @@ class Operation:
         return self.kind
 
     @property
+    def respells(self) -> bool:
+        """Whether a file only gets another spelling of its name, on a side that takes both for one."""
+        return self.action is Action.MOVE and self.key is not None
+
+    @property
     def removes_file(self) -> bool:
         """Whether a file disappears from its path; a move is not a deletion, an emptied directory neither."""
         return self.action is Action.DELETE and self.kind is not Kind.DIRECTORY
@@ -241,6 +246,8 @@ class Conflict:
     source_link: Optional[str] = None
     destination_link: Optional[str] = None
     inside: Tuple[Inside, ...] = ()
+    key: Optional[str] = None
+    """The path under which both sides are compared, where a side knows several spellings of a name."""
 
     def stamp(self, side: Side) -> Optional[Stamp]:
         """Return what *side* holds; None where it was removed there."""

@@ -218,6 +218,9 @@ class Planner:
         if change.kind is not Kind.DIRECTORY:
             self.tally.unchanged += 1
         self._keep_modes_in_step(change, source, destination)
+        respelled = self.drafts.respelled(change) if self.drafts.folding else None
+        if respelled is not None:
+            self.operations.append(respelled)
         if decision.row == "T6" and base is not None and not _refreshes(change, base):
             return
         kind = {"T4": AgreementKind.ADOPT, "T9": AgreementKind.CONVERGE}.get(decision.row, AgreementKind.TOUCH)
@@ -251,7 +254,7 @@ class Planner:
     def _decided(self, clash: Clash) -> Decided:
         """Return what becomes of a file and the directory that faces it, now that everything below is known."""
         # A backup never replaces one kind by another, and under a mapping one directory may be many elsewhere.
-        decidable = self.settings.mode.is_bidirectional and not self.drafts.path_map
+        decidable = self.settings.mode.is_bidirectional and not (self.drafts.path_map or self.drafts.folding)
         inside = clash.inside(self.drafts) if decidable else ()
         return self.deciding.decided(clash.change, ConflictKind.KIND_CLASH, inside=inside)
 

@@ -128,7 +128,7 @@ def _carried(conflict: Conflict, winner: Side, retain: Retain) -> Operation:
         size=(arriving.size or 0) if arriving is not None else 0,
         reason=Reason.CONFLICT,
         chosen_by=conflict.decided_by,
-        key=conflict.path if conflict.source_path is not None else None,
+        key=conflict.key or (conflict.path if conflict.source_path is not None else None),
         link=None if arriving is None else link,
     )
 

@@ -250,6 +250,8 @@ class Recorder:
             self._rows.pop(position, None)
         elif operation.action is Action.TOUCH:
             self._note_touch(outcome)
+        elif operation.respells:
+            pass  # another spelling of the same key: what was agreed on stays
         elif operation.moved_from is not None:
             self._note_rename(outcome, operation.moved_from)
         elif _follows_rename(operation):

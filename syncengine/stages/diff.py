@@ -13,6 +13,7 @@ from attrs import define, evolve, field, frozen
 
 from ..core.comparator import STORED, Change, Comparison, FileComparator, Question
 from ..core.entry import Base, Entry, Kind, Pack, Seen, Side, Snapshot
+from ..core.folding import folded
 from ..core.merge import Joiner, Triple, Views, join
 from ..core.packs import Rows
 from ..core.paths import encoded
@@ -255,6 +256,9 @@ class Diff:
         if job.path_map:
             source = Snapshot(source.location, mapped(iter(source), job.path_map, job.scope))
             destination = Snapshot(destination.location, without_strays(iter(destination), job.path_map))
+        if job.folding:
+            source = self._folded(source, job, Side.SOURCE)
+            destination = self._folded(destination, job, Side.DESTINATION)
         clients = job.clients
         both_flat = not any(client.capabilities.real_directories for client in clients.values())
         stream = changes(
@@ -262,13 +266,18 @@ class Diff:
             source.packs(),
             destination.packs(),
             comparator=self.comparator or self._comparator(job),
-            joiner=Joiner(excludes=job.excludes, holds_both=both_flat),
+            joiner=Joiner(excludes=job.excludes, holds_both=both_flat, holds_below=holding_below(clients)),
             answer=answering(clients, job.draw),
             tally=job.tally,
             emitter=job.emitter,
-            look_at_all=job.settings.force or bool(job.settings.metadata),
+            look_at_all=job.settings.force or bool(job.settings.metadata) or bool(job.folding),
         )
         return job.with_(changes=stream, snapshots={Side.SOURCE: source, Side.DESTINATION: destination})
+
+    @staticmethod
+    def _folded(snapshot: Snapshot, job: Job, side: Side) -> Snapshot:
+        row_at = job.state.row if job.state is not None else lambda _: None
+        return Snapshot(snapshot.location, folded(iter(snapshot), job.folding, side, row_at))
 
     def _comparator(self, job: Job) -> FileComparator:
         return FileComparator(
@@ -276,7 +285,21 @@ class Diff:
         )
 
     def _rows(self, job: Job) -> Iterable[Rows]:
-        return () if job.state is None else job.state.packs(job.scope)
+        return () if job.state is None else job.state.packs([job.folding.key(prefix) for prefix in job.scope])
+
+
+def holding_below(clients: Mapping[Side, StorageClientProtocol]) -> Callable[[Side, str], bool]:
+    """Return a function that says whether a side without directories holds names below a file's."""
+
+    def holds(side: Side, path: str) -> bool:
+        if clients[side].capabilities.real_directories:
+            return False
+        try:
+            return next(iter(clients[side].list(path)), None) is not None
+        except StorageError:
+            return True  # what cannot be seen may be there, so the name is left alone
+
+    return holds
 
 
 def in_key_order(items: Iterable[Seen]) -> Iterable[Seen]:

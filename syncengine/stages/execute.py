@@ -260,12 +260,27 @@ class SyncOperations:
         if operation.kind is Kind.DIRECTORY:
             move_directory(client, operation)
             return Written(Stamp(), Stamp())
+        if operation.respells:
+            return Written(self._respell(operation, client), expected)
         if isinstance(client, SupportsMove):
             stamp = client.move(old, operation.path, expect=expecting(operation.expect_target), expect_origin=expected)
             return Written(stamp, expected)
         moved = self._transfer(operation, client, old)
         client.delete(old, expect=exactly(moved.origin))
         return Written(moved.target, moved.origin, moved.bytes, moved.digest)
+
+    @staticmethod
+    def _respell(operation: Operation, client: StorageClientProtocol) -> Stamp:
+        """Give a file another spelling of its name by one rename.
+
+        Both spellings find the file, so copying to the new one and deleting the old one would delete the only file.
+        """
+        assert operation.origin is not None
+        assert operation.expect_origin is not None
+        if not isinstance(client, SupportsMove):
+            raise Unsupported(f"{shown(operation.path)}: nothing can be renamed there", path=operation.path)
+        expected = operation.expect_origin
+        return client.move(operation.origin[1], operation.path, expect=exactly(expected), expect_origin=expected)
 
     # ---------------------------------------------------------------- deleting
 

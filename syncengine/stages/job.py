@@ -10,6 +10,7 @@ from attrs import Factory, evolve, field, frozen
 
 from ..core.comparator import Change, SideFacts
 from ..core.entry import Side, Snapshot
+from ..core.folding import Folding
 from ..core.merge import Views
 from ..core.path_map import PathMap
 from ..core.plan import Endpoint, Operation, Plan, Settings
@@ -53,6 +54,8 @@ class Job:
     now: datetime
     limits: Limits = field(factory=Limits)
     path_map: PathMap = field(factory=PathMap)
+    folding: Folding = field(factory=Folding)
+    """Under which names both sides are compared, where one of them knows several spellings of a name."""
     emitter: Emitter = field(factory=Emitter)
     cancel: threading.Event = field(factory=threading.Event)
     state: Optional[SyncStateManager] = None

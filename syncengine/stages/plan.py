@@ -64,7 +64,7 @@ class MakePlan:
 
         Pairing needs every change at hand, so it holds them in memory: what changed, not what exists.
         """
-        if not job.settings.renames or job.state is None or not job.state.exists or job.path_map:
+        if not job.settings.renames or job.state is None or not job.state.exists or job.path_map or job.folding:
             return job.changes
         known = list(self._without_moved_directories(job, planner, list(job.changes)))
         files = {change.path: change for change in known if isinstance(change, Change) and change.kind is Kind.FILE}
@@ -110,7 +110,7 @@ class MakePlan:
             side: traits_of(client, same_place=stays_inside(clients[side.other], client))
             for side, client in clients.items()
         }
-        drafts = Drafts(settings, traits, job.path_map, job.observed_ns)
+        drafts = Drafts(settings, traits, job.path_map, job.observed_ns, job.folding)
         return Planner(
             drafts,
             Policy(
@@ -251,6 +251,7 @@ def traits_of(client: StorageClientProtocol, *, same_place: bool = False) -> Sid
         true_mtime=capabilities.mtime_is_content_time,
         mtime_granularity_ns=capabilities.mtime_granularity_ns,
         max_name_bytes=capabilities.max_name_bytes,
+        unicode_form=capabilities.unicode_form,
         name_refusal=_refusal_of(client),
         same_storage=same_place,
     )

@@ -111,6 +111,8 @@ def _listed(client: StorageClientProtocol, places: Set[str]) -> Seen:
 
 
 def _difference(operation: Operation, found: Optional[Entry], client: StorageClientProtocol) -> Optional[Problem]:
+    if operation.respells:
+        return None  # both spellings find the file itself, which is looked at as the origin
     if operation.kind is Kind.DIRECTORY and operation.expect_target is None:
         is_file = found is not None and found.kind is not Kind.DIRECTORY
         return _problem(operation, operation.path, operation.target, "a file appeared there") if is_file else None

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from itertools import groupby
-from typing import Callable, Iterator, List, Optional, Sequence, Tuple, Union
+from typing import Callable, Iterator, List, Mapping, Optional, Sequence, Tuple, Union
 
 from attrs import evolve, field, frozen
 
 from ..core.entry import Entry, Excluded, Extent, Kind, Listed, Problem, ProblemKind, Seen, Side, Snapshot
+from ..core.folding import Folding
 from ..core.modes import SymlinkPolicy
 from ..core.packs import Listing, Packed, Run
 from ..core.path_map import PathMap
@@ -300,6 +301,16 @@ def _renamed_entry(item: Entry, path_map: PathMap) -> Seen:
     return item if path == item.path else evolve(item, path=path, spelling=item.path)
 
 
+def folding_of(clients: Mapping[Side, StorageClientProtocol]) -> Folding:
+    """Return the coarser of the key functions of both sides."""
+    able = {side: client.capabilities for side, client in clients.items()}
+    return Folding(
+        composed=any(each.unicode_form is not None for each in able.values()),
+        case=any(each.case_insensitive for each in able.values()),
+        folds=tuple(side for side, each in able.items() if each.case_insensitive or each.unicode_form is not None),
+    )
+
+
 @frozen
 class Scan:
     """The first stage: checks both roots and opens a stream of each."""
@@ -322,7 +333,7 @@ class Scan:
             snapshots[side] = (
                 scanner() if self._present(job, side, scanner) else Snapshot(job.clients[side].identity, ())
             )
-        return job.with_(snapshots=snapshots)
+        return job.with_(snapshots=snapshots, folding=folding_of(job.clients))
 
     def _prune(self, job: Job, side: Side) -> Optional[Prune]:
         if job.filter is None:

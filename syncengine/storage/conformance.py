@@ -243,14 +243,17 @@ def keeps_names_literal(make: Factory) -> None:
     if client.capabilities.writable:
         written = {name: content for name, content in written.items() if _could_write(client, name, content)}
     _need(len(written) > len(names) / 2, f"refuses most names; holds only {sorted(written)}")
-    found = _files(client)
-    _need(set(found) == set(written), f"names differ: {sorted(set(found) ^ set(written))}")
+    # A file system that stores accents in a form of its own lists them in that form.
+    form = client.capabilities.unicode_form
+    found, expected = ({fold(name, form) for name in names} for names in (_files(client), written))
+    _need(found == expected, f"names differ: {sorted(found ^ expected)}")
     for name, content in written.items():
         _need(_content(client, name) == content, f"{name!r} has the content of another file")
     if client.capabilities.writable and "star*.txt" in written:
         client.delete("star*.txt", expect=exactly(_entry(client, "star*.txt").stamp))
         left = set(written) - {"star*.txt"}
-        _need(set(_files(client)) == left, "deleting 'star*.txt' deleted something else")
+        same = {fold(name, form) for name in _files(client)} == {fold(name, form) for name in left}
+        _need(same, "deleting 'star*.txt' deleted something else")
 
 
 def _kinds_of_names(client: StorageClientProtocol) -> List[str]:

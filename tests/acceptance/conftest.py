@@ -8,10 +8,11 @@ from typing import Any, Dict, Iterator, List
 import pytest
 import yaml
 
+from .places import PLACES
+
 HERE = Path(__file__).parent
-PAIRS = (("memory", "memory"), ("local", "local"))
-LOCAL = frozenset({"dirs", "content_hash", "case_sensitive_source"})
-MEMORY = frozenset({"content_hash", "case_sensitive_source"})
+PAIRS = (("memory", "memory"), ("local", "local"), ("local", "insensitive"), ("local", "decomposed"))
+OF_ONE_SIDE = {"case_sensitive_source": 0, "case_insensitive_destination": 1, "nfd_destination": 1}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -44,6 +45,13 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def able(scenario: Dict[str, Any], pair: Any) -> bool:
-    """Say whether both places have what the scenario requires."""
-    both = (LOCAL if pair[0] == "local" else MEMORY) & (LOCAL if pair[1] == "local" else MEMORY)
-    return set(scenario["requires"]) <= both
+    """Say whether both places have what the scenario requires; where names are folded no rename is recognised."""
+    places = [PLACES[name].abilities for name in pair]
+    folds = not {"case_insensitive_destination", "nfd_destination"}.isdisjoint(places[1])
+    if folds and scenario["renames"] is True:
+        return False
+    needed = set(scenario["requires"])
+    return all(
+        name in places[OF_ONE_SIDE[name]] if name in OF_ONE_SIDE else all(name in able for able in places)
+        for name in needed
+    )

@@ -11,6 +11,7 @@ import shutil
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, Optional, Set, Type
+from unicodedata import normalize
 from uuid import uuid4
 
 import fsspec
@@ -19,6 +20,7 @@ from attrs import define, field
 from syncengine import AccessDenied, Problem, locate
 from syncengine.core.entry import Extent, ProblemKind
 from syncengine.core.paths import RESERVED_PREFIX, is_within
+from tests.storage.folding import DecomposingClient, FoldingClient
 
 Tree = Dict[str, str]
 
@@ -158,7 +160,50 @@ class MemoryPlace:
         return set()
 
 
-PLACES: Dict[str, Callable[[Path], Any]] = {"local": LocalPlace, "memory": MemoryPlace}
+class InsensitivePlace(LocalPlace):
+    """A folder on a disk that takes names of different case for one."""
+
+    abilities = frozenset({"dirs", "content_hash", "case_insensitive_destination"})
+    kind: Type[FoldingClient] = FoldingClient
+
+    def client(self) -> FoldingClient:
+        return self.kind(str(self.path))
+
+    def _found(self, name: str) -> str:
+        return self.client().found(name)
+
+    def write(self, name: str, content: str, mtime: float) -> None:
+        super().write(self._found(name), content, mtime)
+
+    def touch(self, name: str, mtime: float) -> None:
+        super().touch(self._found(name), mtime)
+
+    def delete(self, name: str) -> None:
+        super().delete(self._found(name))
+
+    def rename(self, old: str, new: str) -> None:
+        super().rename(self._found(old), new if self._found(old) == self._found(new) else self._found(new))
+
+    def make_directory(self, name: str) -> None:
+        super().make_directory(self._found(name))
+
+
+class DecomposedPlace(InsensitivePlace):
+    """A folder on a disk that stores accents apart from their letters; scenarios spell them composed."""
+
+    abilities = frozenset({"dirs", "content_hash", "nfd_destination"})
+    kind = DecomposingClient
+
+    def everything(self) -> Tree:
+        return {normalize("NFC", path): text for path, text in super().everything().items()}
+
+
+PLACES: Dict[str, Any] = {
+    "local": LocalPlace,
+    "memory": MemoryPlace,
+    "insensitive": InsensitivePlace,
+    "decomposed": DecomposedPlace,
+}
 
 
 @define(eq=False)
@@ -172,9 +217,9 @@ class Faulty:
     written: List[str] = field(factory=list)
 
 
-def client_of(url: str, faulty: Faulty) -> Any:
-    """Return a client for *url* whose calls go through *faulty*."""
-    client = locate(url).open()
+def client_of(place: Any, faulty: Faulty) -> Any:
+    """Return a client for *place* whose calls go through *faulty*."""
+    client = place.client() if isinstance(place, InsensitivePlace) else locate(place.url).open()
     client.__class__ = _misbehaving(type(client))
     client.faulty = faulty
     return client

@@ -101,7 +101,7 @@ class Scenario:
             blind = (options.get("scan_error") or {}).get(side) or []
             unwritable = (options.get("fail") or {}).get(side) or []
             self.faulty[side] = Faulty(faults, list(blind), list(unwritable))
-            clients.append(client_of(self.places[side].url, self.faulty[side]))
+            clients.append(client_of(self.places[side], self.faulty[side]))
         return SyncEngine(*clients, **self._arguments(options, plain=plain))
 
     def _run(self, run: Mapping[str, Any], label: str) -> None:

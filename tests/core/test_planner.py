@@ -119,9 +119,10 @@ def planned(
     initial: Optional[InitialSyncPreference] = None,
     path_map: Optional[PathMap] = None,
     stateful: bool = True,
+    twice: Tuple[str, ...] = (),
     **settings: Any,
 ) -> Planner:
-    """Return the planner after it has seen three trees."""
+    """Return the planner after it has seen three trees; *twice* are files of a store with names below them."""
     asked = Settings(**{"mode": MIRROR, **settings})
     drafts = Drafts(asked, sides.both(), path_map or PathMap(), observed_ns=HOUR)
     known = look or {}
@@ -136,7 +137,7 @@ def planned(
     facts = [SideFacts(each.true_mtime, cheap_reads=each.cheap_reads) for each in sides.both().values()]
     compare = FileComparator(asked.compare, facts[0], facts[1])
     flat = not (sides.source.real_directories or sides.destination.real_directories)
-    for views in Joiner(holds_both=flat).views(join(remembered, *listings)):
+    for views in Joiner(holds_both=flat, holds_below=lambda _, path: path in twice).views(join(remembered, *listings)):
         if views.region is not None or views.collision:
             planner.take(views)
         else:
@@ -1044,3 +1045,13 @@ def test_no_plan_of_any_trees_breaks_a_rule(mode: SyncMode, base: Tree) -> None:
             assert len(set(places)) == len(places)
             assert not (mode.is_backup and any(each.action is Action.DELETE for each in planner.operations))
             assert not [each for each in planner.operations if "hidden" in each.path]
+
+
+@pytest.mark.parametrize("mode", [TWO_WAY, MIRROR, BACKUP])
+def test_a_name_used_twice_in_a_store_is_reported_and_its_children_sync_once_they_have_met(mode: SyncMode) -> None:
+    store = {"p": "file", "p/n": "new", "p/x": "X"}
+    planner = planned({"p/x": "X"}, store, {"p/x": "X"}, sides=Sides(source=STORE), mode=mode, twice=("p",))
+
+    assert said(planner) == {"+> p/n"}
+    assert [problem.path for problem in planner.problems] == ["p"]
+    assert clashes(planner) == []
