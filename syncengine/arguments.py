@@ -23,6 +23,7 @@ from .core.modes import (
     SyncMode,
     choice,
 )
+from .core.object_headers import ObjectHeaders
 from .core.path_map import PathMap
 from .core.paths import shown
 from .core.pruning import Keep
@@ -101,6 +102,11 @@ def path_map(value: Any) -> PathMap:
     """Return the path map; a function in it may fail only with an error that names it."""
     found = PathMap.of(value)
     return found if found.function is None else evolve(found, function=asked(found.function, "path_map", str))
+
+
+def object_headers(value: Any) -> ObjectHeaders:
+    """Return the rules for what objects carry besides their content."""
+    return ObjectHeaders.of(value)
 
 
 def predicate(value: Optional[Callable[[Entry], bool]]) -> Optional[Callable[[Entry], bool]]:

@@ -31,6 +31,7 @@ from .core.modes import (
     SyncMode,
     choice,
 )
+from .core.object_headers import ObjectHeaders
 from .core.path_map import PathMap
 from .core.paths import refusal, shown
 from .core.plan import Endpoint, Plan, Settings
@@ -105,6 +106,7 @@ class SyncEngine:
     prune: Optional[Keep] = field(default=None, converter=given.keep)
     path_map: PathMap = field(default=None, converter=given.path_map)
     metadata: Tuple[str, ...] = field(default=(), converter=given.texts)
+    object_headers: ObjectHeaders = field(default=None, converter=given.object_headers)
     only_if: OnlyIf = field(default=OnlyIf.ALWAYS, converter=given.only_if)
     require_complete: bool = field(default=False, validator=given.is_flag)
     require_resolved: bool = field(default=False, validator=given.is_flag)
@@ -260,6 +262,7 @@ class SyncEngine:
             only_if=self.only_if,
             path_map=self.path_map.pairs,
             metadata=self.metadata,
+            object_headers=self.object_headers.rules,
             force=self.force,
             require_complete=self.require_complete,
             require_resolved=self.require_resolved,

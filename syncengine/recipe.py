@@ -22,6 +22,7 @@ from attrs import asdict, evolve, field, fields, frozen
 
 from .core.guards import Guards, Limit
 from .core.modes import ComparisonMode, ConflictPolicy, OnlyIf, Retain, SymlinkPolicy, SyncMode, choice
+from .core.object_headers import NAMES, ObjectHeaders
 from .core.paths import shown
 from .core.pruning import Keep
 from .core.units import moment_ns, size
@@ -184,6 +185,16 @@ def _place(value: Any) -> str:
     return text
 
 
+def _object_headers(value: Any) -> Dict[str, Any]:
+    if not isinstance(value, dict):
+        raise _Unreadable("object_headers is a table of patterns, each with a table of headers")
+    try:
+        ObjectHeaders.of(value)
+    except RecipeError as error:
+        raise _Unreadable(str(error)) from error
+    return value
+
+
 def _known_metadata(value: Any) -> str:
     if _text(value) != "mode":
         raise _Unreadable(f'metadata cannot be {value!r}; the only valid value is "mode"')
@@ -271,6 +282,21 @@ _KEYS: Dict[str, _Key] = {
         {"type": "object", "additionalProperties": {"type": "string"}},
         "Paths of the source, renamed.",
     ),
+    "object_headers": (
+        _object_headers,
+        {
+            "type": "object",
+            "additionalProperties": {
+                "type": "object",
+                "properties": {
+                    **dict.fromkeys(NAMES, _TEXT),
+                    "metadata": {"type": "object", "additionalProperties": {"type": "string"}},
+                },
+                "additionalProperties": False,
+            },
+        },
+        "What objects carry besides content, by patterns of gitignore; the last that matches wins.",
+    ),
     "metadata": (_known_metadata, {"enum": ["mode"]}, "What is kept in step besides content."),
     "only_if": (_one_of(OnlyIf, "only_if"), _values(OnlyIf), "When an existing file may be replaced."),
     "require_complete": (_flag, _FLAG, "Whether anything unreadable refuses the plan."),
@@ -319,6 +345,7 @@ class Recipe:
     destination_options: Optional[Dict[str, Any]] = None
     force: Optional[bool] = None
     path_map: Optional[Dict[str, str]] = None
+    object_headers: Optional[Dict[str, Any]] = None
     metadata: Optional[str] = None
     only_if: Optional[OnlyIf] = None
     require_complete: Optional[bool] = None

@@ -105,6 +105,7 @@ def test_every_key_is_read_into_the_arguments_of_the_engine(tmp_path: Path) -> N
     force = true
     path_map = { "a" = "b" }
     metadata = "mode"
+    object_headers = { "*.html" = { cache_control = "no-cache", metadata = { team = "web" } } }
     only_if = "newer"
     require_complete = true
     require_resolved = true
@@ -149,6 +150,7 @@ def test_every_key_is_read_into_the_arguments_of_the_engine(tmp_path: Path) -> N
             require_marker=".here",
         ),
         "retain": Retain.ALL,
+        "object_headers": {"*.html": {"cache_control": "no-cache", "metadata": {"team": "web"}}},
         "prune": Keep(keep_last=3, keep_monthly=12),
         "trash": str(tmp_path.resolve().parent / "trash"),
         "symlinks": SymlinkPolicy.FOLLOW,

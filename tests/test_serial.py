@@ -543,6 +543,9 @@ def test_the_published_schema_knows_every_field_and_refuses_others() -> None:
 # --------------------------------------------------------------------------------------------------------- the digest
 
 DECIDES: Dict[str, Callable[[Plan], Plan]] = {
+    "a header of objects": lambda plan: evolve(
+        plan, settings=evolve(plan.settings, object_headers=(("*", "cache_control", "no-cache"),))
+    ),
     "an operation less": lambda plan: evolve(plan, operations=plan.operations[1:]),
     "another size": lambda plan: evolve(plan, operations=(evolve(plan.operations[0], size=99), *plan.operations[1:])),
     "a conflict less": lambda plan: evolve(plan, conflicts=plan.conflicts[1:]),

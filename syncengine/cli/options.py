@@ -180,6 +180,14 @@ decision_options = together(
     _one_of("--conflict", ConflictPolicy, "Who wins where both sides changed", default=ConflictPolicy.NEWEST),
     _one_of("--initial", InitialSyncPreference, "Whose files count in a first two-way sync", one_run=True),
     _one_of("--only-if", OnlyIf, "When an existing file may be replaced"),
+    _option(
+        "--object-header",
+        "object_headers",
+        multiple=True,
+        type=(str, str),
+        metavar="PATTERN NAME=VALUE",
+        help="What objects that match carry besides content (repeatable).",
+    ),
     _option("--metadata", type=click.Choice(["mode"]), help="Also keep permission bits in step."),
     _option("--force/--no-force", default=None, help="Transfer what is equal too."),
     _option("--renames/--no-renames", default=None, help="Follow renames instead of transferring again [yes]."),
@@ -368,6 +376,10 @@ def _given(context: click.Context) -> Dict[str, Any]:
         given["ignore_files"] = tuple(name for name in given["ignore_files"] if name)
     if "path_map" in given:
         given["path_map"] = _mapped(given["path_map"])
+    if "object_headers" in given:
+        # A value may hold an equals sign, as in max-age=60; the name of a header holds none.
+        said = [(pattern, header.partition("=")) for pattern, header in given["object_headers"]]
+        given["object_headers"] = [(pattern, name, value) for pattern, (name, _, value) in said]
     if "state" in given:
         given["state"] = state_place(given["state"])
     return given

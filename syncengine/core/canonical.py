@@ -169,6 +169,9 @@ _NOTHING_RARE = (None, None, None, None, None, None)
 def settings_record(settings: Settings) -> Record:
     """Return the record of the settings, every field of it: a default that changes must not change a saved plan."""
     made = record(settings, whole=True)
+    if not settings.object_headers:
+        # Plans that were saved before there were such rules keep their digest.
+        del made["object_headers"]
     made["guards"] = record(settings.guards, whole=True)
     for name in ("max_delete", "max_overwrite"):
         limit = getattr(settings.guards, name)

@@ -304,6 +304,8 @@ class Settings:
     only_if: OnlyIf = OnlyIf.ALWAYS
     path_map: Tuple[Tuple[str, str], ...] = ()
     metadata: Tuple[str, ...] = ()
+    object_headers: Tuple[Tuple[str, str, str], ...] = ()
+    """Pattern, name and value of what objects are to carry; see ``core/object_headers.py``."""
     force: bool = False
     require_complete: bool = False
     require_resolved: bool = False

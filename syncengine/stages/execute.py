@@ -18,6 +18,7 @@ from attrs import define, evolve, field, frozen
 from ..core.comparator import common_digest, is_racy
 from ..core.entry import Entry, Kind, Problem, ProblemKind, Side, Stamp
 from ..core.guards import Blocker
+from ..core.object_headers import ObjectHeaders
 from ..core.paths import is_kept, shown
 from ..core.plan import Action, Operation, Plan
 from ..core.report import Outcome, Report, Status
@@ -28,6 +29,7 @@ from ..storage.digests import digest
 from ..storage.protocol import (
     StorageClientProtocol,
     SupportsDirectories,
+    SupportsHeaders,
     SupportsLinks,
     SupportsMetadata,
     SupportsMove,
@@ -391,6 +393,10 @@ class Execute:
 
     def _performed(self, job: Job, plan: Plan, recorder: Optional[Recorder]) -> Tuple[Tuple[Outcome, ...], bool]:
         assert job.run_id is not None
+        rules = ObjectHeaders(plan.settings.object_headers)
+        for client in job.clients.values():
+            if isinstance(client, SupportsHeaders):
+                client.set_headers(rules)
         operations = SyncOperations(
             job.clients, job.run_id, job.emitter, job.limits, job.trash, job.cancel, budget=_budget_of(job)
         )

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import mimetypes
 from contextlib import contextmanager
-from typing import Any, Dict, Iterator, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterator, Mapping, Optional, Sequence, Tuple
 
 from attrs import evolve
 
 from ..core.comparator import PARTS
 from ..core.entry import Entry, Kind, Listed, Stamp
+from ..core.object_headers import METADATA, NAMES
 from ..core.paths import refusal, shown
 from ..errors import NotFound, PreconditionFailed, StorageError, Unsupported
 from .digests import digest_of
@@ -60,6 +61,7 @@ class ObjectStorageClient:
         self._root = f"{root.strip('/')}/" if root.strip("/") else ""
         self._memory = ConditionMemory(service, storage)
         self._ranges = RangePool()
+        self._rules: Optional[Callable[[str], Mapping[str, str]]] = None
         self._described: Optional[Tuple[Conditions, Capabilities]] = None
 
     def __repr__(self) -> str:
@@ -199,9 +201,16 @@ class ObjectStorageClient:
             raise Unsupported(f"{shown(path)!r} cannot be a file of this storage: it {reason}", path=path)
         return key
 
-    @staticmethod
-    def _headers(path: str, content: Source, mtime_ns: Optional[int]) -> Headers:
-        """Return what travels with the content: what came with it, a guessed type, and the time of the content.
+    def set_headers(self, rules: Callable[[str], Mapping[str, str]]) -> None:
+        """Write every object from now on with the headers that *rules* names for its path."""
+        self._rules = rules
+
+    def headers_for(self, path: str) -> Mapping[str, str]:
+        """Return the headers that the rules name for *path*."""
+        return self._rules(path) if self._rules is not None else {}
+
+    def _headers(self, path: str, content: Source, mtime_ns: Optional[int]) -> Headers:
+        """Return what travels with the content: what a rule says, what came with it, a guessed type, and the time.
 
         The storage class stays behind: the name of one service's class is no word to another.
         """
@@ -210,7 +219,10 @@ class ObjectStorageClient:
         if mtime_ns is not None:
             metadata["mtime"] = mtime_text(mtime_ns)
         guessed = given.content_type or mimetypes.guess_type(path, strict=False)[0] or ""
-        return evolve(given, content_type=guessed, metadata=metadata)
+        ruled = self.headers_for(path)
+        metadata.update({name[len(METADATA) :]: ruled[name] for name in ruled if name.startswith(METADATA)})
+        fields = {name: ruled[name] for name in NAMES if name in ruled}
+        return evolve(given, **{"content_type": guessed, **fields}, metadata=metadata)
 
     def _condition(self, path: str, key: str, expect: Precondition, *, holds: Optional[bool] = None) -> Precondition:
         """Return the condition to send; what the service does not check is looked at here, right before.

@@ -8,7 +8,19 @@ A user's own client needs ``list``, ``stat``, ``read``, ``write`` and ``delete``
 from __future__ import annotations
 
 from enum import Enum
-from typing import Collection, ContextManager, Dict, Iterator, Optional, Protocol, Sequence, Tuple, runtime_checkable
+from typing import (
+    Callable,
+    Collection,
+    ContextManager,
+    Dict,
+    Iterator,
+    Mapping,
+    Optional,
+    Protocol,
+    Sequence,
+    Tuple,
+    runtime_checkable,
+)
 
 from attrs import frozen
 
@@ -310,6 +322,17 @@ class SupportsMetadata(Protocol):
 
     def set_mode(self, path: str, mode: int, *, expect: Precondition) -> Stamp:
         """Set the permission bits of a file and return its stamp."""
+
+
+@runtime_checkable
+class SupportsHeaders(Protocol):
+    """A storage that keeps headers with a file: its type, how it is cached, metadata of one's own."""
+
+    def set_headers(self, rules: Callable[[str], Mapping[str, str]]) -> None:
+        """Write every file from now on with the headers that *rules* names for its path."""
+
+    def headers_for(self, path: str) -> Mapping[str, str]:
+        """Return the headers that the rules name for *path*."""
 
 
 @runtime_checkable

@@ -22,6 +22,7 @@ from .protocol import (
     StorageClientProtocol,
     SupportsCopy,
     SupportsCopyFrom,
+    SupportsHeaders,
     exactly,
 )
 
@@ -73,10 +74,20 @@ def transfer(
             if on_bytes is not None and moved:
                 on_bytes(moved)
             return Transferred(*small, None, moved)
-    inside = _copied_inside(origin_client, origin_path, target_client, target_path, expect_origin, expect_target)
+    # A copy inside the storage would bring the origin's headers; where others are asked for, the bytes travel.
+    carries = not (isinstance(target_client, SupportsHeaders) and target_client.headers_for(target_path))
+    inside = (
+        _copied_inside(origin_client, origin_path, target_client, target_path, expect_origin, expect_target)
+        if carries
+        else None
+    )
     if inside is not None:
         return Transferred(*inside, inside[1].digest(algorithm) if algorithm else None, 0)
-    if _may_stay_inside(origin_client, target_client, algorithm) and isinstance(target_client, SupportsCopy):
+    if (
+        carries
+        and _may_stay_inside(origin_client, target_client, algorithm)
+        and isinstance(target_client, SupportsCopy)
+    ):
         before = _looked_at(origin_client, origin_path, expect_origin)
         copied = target_client.copy(origin_path, target_path, expect=expect_target, expect_origin=before)
         # No byte passes here, so looks before and after and the size have to vouch for the copy.

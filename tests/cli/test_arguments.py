@@ -233,3 +233,16 @@ def test_modes_are_offered_to_the_shell() -> None:
     offered = option.type.shell_complete(click.Context(plan_command), option, "source")
     assert [item.value for item in offered] == ["source-to-destination", "source-backup"]
     assert SyncMode.SOURCE_BACKUP.value in plan_command.get_help(click.Context(plan_command)).replace("\n", "")
+
+
+def test_headers_of_objects_are_said_one_by_one_and_may_hold_equals_signs(run: Run, sides: Path) -> None:
+    headers = ["--object-header", "*.css", "cache_control=max-age=60", "--object-header", "*", "metadata.team=web"]
+    settings = _planned(run, "a", "b", *headers)["settings"]
+    assert settings["object_headers"] == [["*.css", "cache_control", "max-age=60"], ["*", "metadata.team", "web"]]
+    assert "object_headers" not in _planned(run, "a", "b")["settings"]
+
+
+def test_a_header_that_nothing_can_set_is_refused(run: Run, sides: Path) -> None:
+    ended = run("plan", "a", "b", "--object-header", "*", "cache-control=x")
+    assert ended.code == 2
+    assert "cannot set 'cache-control'" in ended.stderr

@@ -202,3 +202,35 @@ def test_metadata_goes_to_a_service_that_names_it_otherwise(places: Callable[[st
     found = destination.service.head("root/f").headers
     assert found.content_type == "text/x-special"
     assert {name: found.metadata[name] for name in ("made_by", "_7")} == {"made_by": "hand", "_7": "seven"}
+
+
+RULES = {
+    "*": {"cache_control": "no-cache"},
+    "*.csv": {"content_type": "text/x-table", "metadata": {"team": "data"}},
+}
+
+
+@pytest.mark.parametrize("kind", ["s3", "gcs", "azure"])
+def test_rules_say_what_objects_carry(places: Callable[[str], Any], kind: str, tmp_path: Path) -> None:
+    source, destination = places("local"), places(kind)
+    source.edit({"a.csv": b"1,2", "b.txt": b"text"})
+    plan = syncengine.plan(source.spec, destination.spec, destination_options=destination.options, object_headers=RULES)
+    plan.save(tmp_path / "saved.json")
+
+    report = syncengine.apply(syncengine.Plan.load(tmp_path / "saved.json"), destination_options=destination.options)
+
+    assert report.ok
+    table, text = (destination.service.head(f"root/{name}").headers for name in ("a.csv", "b.txt"))
+    assert (table.content_type, table.cache_control, table.metadata["team"]) == ("text/x-table", "no-cache", "data")
+    assert (text.content_type, text.cache_control, "team" in text.metadata) == ("text/plain", "no-cache", False)
+    assert {"mtime"} <= set(table.metadata)
+
+
+def test_a_copy_within_a_storage_obeys_the_rules_too(places: Callable[[str], Any]) -> None:
+    source, destination = places("gcs"), places("gcs")
+    source.edit({"a.csv": b"1,2", "b.bin": b"\0"})
+
+    run(source, destination, "source-backup", object_headers={"*.csv": {"cache_control": "max-age=60"}})
+
+    assert destination.service.head("root/a.csv").headers.cache_control == "max-age=60"
+    assert destination.service.head("root/b.bin").headers.cache_control == ""
