@@ -20,6 +20,8 @@ from ..quirks import qualified_names
 _REFRESHED_AFTER = timedelta(minutes=5)
 """After this time credentials are asked for again; the session refreshes them well before they expire."""
 
+_OLD_LIMIT = timedelta(minutes=5)
+
 _S3_CLASS = "s3fs.core.S3FileSystem"
 _CLIENT_KWARGS = {
     *("endpoint_url", "region_name", "use_ssl", "verify", "api_version"),
@@ -199,8 +201,12 @@ def store_of(options: StoreOptions) -> Any:
     given: Dict[str, Any] = dict(options.config)
     if options.credentials is not None:
         given["credential_provider"] = options.credentials
-    return S3Store(
-        client_options=cast("Any", dict(options.client)),
-        retry_config={"max_retries": 0, "retry_timeout": timedelta(seconds=60)},
-        **given,
-    )
+    given["retry_config"] = {"max_retries": 0, "retry_timeout": timedelta(seconds=60)}
+    try:
+        return S3Store(client_options=cast("Any", dict(options.client)), **given)
+    except ValueError as error:
+        if "read_timeout" not in str(error):
+            raise
+        # Older releases know of no limit on silence, only one on the whole request.
+        client = {name: value for name, value in options.client.items() if name != "read_timeout"}
+        return S3Store(client_options=cast("Any", {**client, "timeout": _OLD_LIMIT}), **given)

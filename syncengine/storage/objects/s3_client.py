@@ -11,6 +11,7 @@ from ...errors import NotFound, PreconditionFailed, StorageError, SyncError, Uns
 from ..protocol import Expectation, Precondition
 from ..translation import translated
 from .loop import Loop
+from .s3_listing import by_text, read_pages_by_text
 
 
 class S3Client:
@@ -43,13 +44,17 @@ class S3Client:
         """
         filesystem = self._filesystem
         await filesystem.set_session()
-        method = getattr(await filesystem.get_s3(self._bucket), name)
+        client = await filesystem.get_s3(self._bucket)
+        method = getattr(client, name)
         given = {"Bucket": self._bucket, **given}
         parameters = filesystem._filter_kwargs(method, {**self.options, **given})  # noqa: SLF001 - knows the model
         unknown = sorted(given.keys() - parameters.keys())
         if unknown:
             raise Unsupported(f"the installed botocore cannot send {', '.join(unknown)} with {name}; upgrade it")
-        answer: Dict[str, Any] = await method(**parameters)
+        if name == "list_objects_v2":
+            read_pages_by_text(client)
+        with by_text():
+            answer: Dict[str, Any] = await method(**parameters)
         return answer
 
     @contextmanager

@@ -13,6 +13,7 @@ from ...core.paths import shown
 from ...errors import Unavailable
 from ..protocol import Expectation, Precondition
 from ..quirks import Info, hexadecimal
+from .s3_listing import OBJECTS
 from .service import Headers, ObjectInfo
 
 ReadStamp = Callable[[Info], Stamp]
@@ -83,6 +84,7 @@ def whole_size(answer: Mapping[str, Any]) -> int:
 
 def listed(page: Mapping[str, Any], read_stamp: ReadStamp) -> Iterator[ObjectInfo]:
     """Yield the objects of one page of a listing."""
+    yield from page.get(OBJECTS, ())
     for item in page.get("Contents", ()):
         yield ObjectInfo(item["Key"], read_stamp({**item, "size": item["Size"]}))
 
