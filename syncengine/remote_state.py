@@ -13,7 +13,7 @@ from .core.entry import Entry, Kind, Stamp
 from .errors import NotFound
 from .state.manager import pair_id
 from .storage.location import locate
-from .storage.protocol import Precondition, StorageClientProtocol, exactly, expecting
+from .storage.protocol import Precondition, StorageClientProtocol, SupportsProof, exactly, expecting
 
 
 class _Content(io.BytesIO):
@@ -96,6 +96,8 @@ class StoredPlace:
         location = locate(url)
         client = location.open()
         folder = pair_id(source_identity, destination_identity)
+        if isinstance(client, SupportsProof):
+            client.prove()  # the state is written in any case, and only where these conditions hold
         conditions = client.capabilities
         return cls(
             conditions.create_if_absent and conditions.replace_if_unchanged,

@@ -131,6 +131,9 @@ def _served(url: str, profile: Optional[str]) -> Dict[str, Any]:
 def _why(location: Location, client: StorageClientProtocol) -> str:
     if location.protocol == "file":
         return "a folder of this machine is read and written directly, without fsspec"
+    told = getattr(client, "why", "")
+    if told:
+        return str(told)
     from fsspec.registry import get_filesystem_class  # type: ignore[import-untyped]
 
     opened = get_filesystem_class(location.protocol)
