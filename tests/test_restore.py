@@ -147,7 +147,7 @@ def test_a_saved_plan_restores_later_and_is_stale_where_somebody_wrote_meanwhile
     loaded = syncengine.Plan.load(tmp_path / "plan.json")
 
     write(sides[1], {"f": "somebody's"})
-    with pytest.raises(StalePlanError, match="1 operation no longer fits"):
+    with pytest.raises(StalePlanError, match="1 of its operations no longer fit"):
         syncengine.apply(loaded)
     (sides[1] / "f").unlink()
 

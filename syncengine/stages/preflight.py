@@ -16,7 +16,6 @@ from ..core.entry import Entry, Kind, Problem, ProblemKind, Side, Stamp
 from ..core.paths import is_kept, parent, shown
 from ..core.plan import Operation
 from ..core.report import Outcome, Status
-from ..core.units import counted
 from ..errors import ScanError, StalePlanError, StorageError
 from ..storage.protocol import StorageClientProtocol, expecting
 from .directory_moves import directory_difference
@@ -195,10 +194,9 @@ class Preflight:
 def _refusal(stale: Sequence[Stale]) -> str:
     lines = [f"  - {outcome.problem.message}" for _, outcome in stale[:20] if outcome.problem is not None]
     more = [f"  … and {len(stale) - 20:,} more"] if len(stale) > 20 else []
-    fit = "fits" if len(stale) == 1 else "fit"
     return "\n".join(
         [
-            f"the plan is stale, nothing was changed: {counted(len(stale), 'operation')} no longer {fit}:",
+            f"the plan is stale, nothing was changed: {len(stale):,} of its operations no longer fit:",
             *lines,
             *more,
             'Plan again, or apply the rest with on_stale="skip" (--on-stale skip).',
