@@ -25,7 +25,6 @@ _RUN_ID = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{8}")
 @subcommand(
     "history",
     "syncengine history mirror.toml docs/report.odt",
-    "syncengine history --all 20261122T135216Z-1a2b3c4d",
     "syncengine history mirror.toml --undo 20261122T135216Z-1a2b3c4d",
 )
 @click.argument("places", nargs=-1, metavar="[SRC DST | RECIPE] [PATH | RUN]")

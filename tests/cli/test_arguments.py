@@ -13,6 +13,8 @@ import pytest
 from syncengine import SyncEngine, SyncMode
 from syncengine.cli.options import _ARGUMENTS
 from syncengine.cli.plan import command as plan_command
+from syncengine.cli.prune import command as prune_command
+from syncengine.core.pruning import Keep
 
 from ..trees import files, write
 from .conftest import Run
@@ -208,7 +210,8 @@ def test_every_argument_of_the_engine_is_an_option() -> None:
         *("pipeline", "cancel", "clock", "recipe_digest", "guards"),
     }
     options = {option.name for option in plan_command.params}
-    assert arguments - only_in_python <= options
+    assert arguments - only_in_python - {"prune"} <= options
+    assert {rule.name for rule in attrs.fields(Keep)} <= {option.name for option in prune_command.params}
     assert options >= _ARGUMENTS
 
 
