@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Callable, Dict, Optional
 
@@ -138,6 +139,8 @@ ROUTES = [
 @pytest.mark.parametrize(("origin", "target"), ROUTES, ids=lambda kind: kind)
 @pytest.mark.parametrize("mode", ["source-to-destination", "destination-to-source"])
 def test_a_mirror_arrives_follows_and_rests(places: Callable[[str], Any], origin: str, target: str, mode: str) -> None:
+    if "gcs" in (origin, target) and version("gcp-storage-emulator") < "2025":
+        pytest.skip("this release of the emulator cannot put a file where a folder was, or the other way round")
     authority, replica = places(origin), places(target)
     source, destination = (authority, replica) if mode.startswith("source") else (replica, authority)
     authority.edit(FIRST)
