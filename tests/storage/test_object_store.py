@@ -376,6 +376,19 @@ def test_a_range_that_fails_is_fetched_again_and_nothing_else_is(
     assert counting.calls.count("read") == 4 + 1
 
 
+def test_a_server_that_sends_ranges_under_the_status_of_a_whole_object_is_read(rclone: S3Server) -> None:
+    bucket = rclone.bucket()
+    content = os.urandom(13 * MEBIBYTE)
+    rclone.fill(bucket, {"large": content})
+    client = rclone.client(bucket)
+    found = client.stat("large")
+    assert found is not None
+
+    with client.read("large", expect=found.stamp) as source:
+        assert source.read() == content
+        assert source.verify().same_version(found.stamp)
+
+
 def test_many_readers_together_hold_no_more_than_one(moto: S3Server) -> None:
     bucket = moto.bucket()
     contents = {f"large {number}": os.urandom(13 * MEBIBYTE) for number in range(4)}
