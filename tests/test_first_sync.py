@@ -9,8 +9,9 @@ from typing import Tuple
 import pytest
 
 import syncengine
-from syncengine import Guards, RecipeError, SyncEngine
+from syncengine import Guards, RecipeError, SyncEngine, SyncInterrupted
 from syncengine.core.bootstrap import MOST_PATHS, still_to_see
+from syncengine.events import OperationFinished
 from tests.trees import files, write
 
 FIRST = {"mode": "two-way", "guards": Guards.off()}
@@ -50,6 +51,21 @@ def test_an_operation_that_was_not_done_is_still_governed_by_the_preference(side
 
     assert files(sides[0]) == files(sides[1]) == {"same": "1"}
     assert still_governed(sides) == ()
+
+
+def test_an_interrupted_first_sync_leaves_all_of_it_to_do(sides: Tuple[Path, Path]) -> None:
+    write(sides[0], {"new 1": "1", "new 2": "2"})
+
+    class Impatient:
+        def on(self, event: object) -> None:
+            if isinstance(event, OperationFinished):
+                engine.cancel.set()
+
+    engine = SyncEngine(*sides, mode="two-way", initial="source-wins", guards=Guards.off(), observer=Impatient())
+    with engine, pytest.raises(SyncInterrupted):
+        engine.sync()
+
+    assert still_governed(sides) == ("",)
 
 
 def test_a_plan_that_was_applied_whole_ends_the_first_sync(sides: Tuple[Path, Path]) -> None:

@@ -174,6 +174,15 @@ def test_a_first_sync_follows_its_preference(row: str, preference: InitialSyncPr
     assert said(decision) == expected
 
 
+@pytest.mark.parametrize(
+    ("todo", "expected"), [(("",), "✗Dʳ"), (("f",), "✗Dʳ"), (("d",), "→S"), (("d", "f/x"), "→S"), ((), "→S")]
+)
+def test_a_preference_governs_only_what_the_first_sync_has_not_seen(todo: Tuple[str, ...], expected: str) -> None:
+    policy = Policy(SyncMode.TWO_WAY, initial=InitialSyncPreference.SOURCE_WINS, todo=todo)
+
+    assert said(reconcile(evolve(change("T3"), path="f"), policy)) == expected
+
+
 @pytest.mark.parametrize("preference", list(InitialSyncPreference))
 @pytest.mark.parametrize("row", [row for row in SITUATIONS if row not in WITHOUT_BASE])
 def test_a_path_with_a_base_never_follows_the_preference(row: str, preference: InitialSyncPreference) -> None:

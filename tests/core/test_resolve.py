@@ -303,6 +303,7 @@ def test_a_copy_that_stood_there_before_does_not_spare_the_trash() -> None:
         ("d.d/.hidden.txt", "sha256:0123456789abcdef", 1, "d.d/.hidden.conflict-01234567.txt"),
         ("report.txt", "0123456789", 1, "report.conflict-01234567.txt"),
         ("report.txt", "md5:ab", 1, "report.conflict-ab.txt"),
+        ("report.txt", "sha256:0123456789", 2, "report.conflict-01234567-2.txt"),
         ("report.txt", "sha256:0123456789", 3, "report.conflict-01234567-3.txt"),
     ],
 )

@@ -1,0 +1,86 @@
+"""When a disappearance and an appearance are one rename: every precondition, and what its absence means."""
+
+from __future__ import annotations
+
+from typing import List, Optional, Tuple
+
+import pytest
+
+from syncengine.core.comparator import Change, Comparison, Equality, Question, SideChange
+from syncengine.core.entry import Base, Entry, Kind, Side, Stamp
+from syncengine.core.renames import renames, unfinished
+
+SHA = "sha256:"
+
+
+def stamp(content: str) -> Stamp:
+    return Stamp(size=len(content), digests=(SHA + content,))
+
+
+def entry(path: str, content: str) -> Entry:
+    return Entry(path, Kind.FILE, stamp(content))
+
+
+def gone(path: str, content: str, *, live: bool = True, across: Optional[str] = None, there: bool = True) -> Change:
+    """Return a file that the source lost; *across* is what the destination made of it, *there* that it has it."""
+    plain = Stamp(size=len(content))
+    base = Base(path, Kind.FILE, plain, plain, live=live, digest=SHA + content)
+    standing = entry(path, content if across is None else across) if there else None
+    since = SideChange.SAME if across is None else SideChange.MODIFIED
+    return Change(path, base, None, standing, Comparison(SideChange.REMOVED, since if there else SideChange.REMOVED))
+
+
+def new(path: str, content: str, *, across: Optional[str] = None) -> Change:
+    """Return a file that the source made; *across* is what the destination made at that name."""
+    there = None if across is None else entry(path, across)
+    since = SideChange.ABSENT if across is None else SideChange.CREATED
+    equality = Equality.UNKNOWN if across is None else Equality.DIFFERENT
+    return Change(path, None, entry(path, content), there, Comparison(SideChange.CREATED, since, equality))
+
+
+def at_destination(path: str, content: str) -> Change:
+    comparison = Comparison(SideChange.ABSENT, SideChange.CREATED)
+    return Change(path, None, None, entry(path, content), comparison)
+
+
+CASES = [
+    ("the same content under a new name", [gone("a", "one"), new("b", "one")], [("a", "b")]),
+    ("other content", [gone("a", "one"), new("b", "two")], []),
+    ("absence proves nothing of a dormant base", [gone("a", "one", live=False), new("b", "one")], []),
+    ("every empty file looks like every other", [gone("a", ""), new("b", "")], []),
+    ("two that vanished", [gone("a", "one"), gone("c", "one"), new("b", "one")], []),
+    ("two that appeared", [gone("a", "one"), new("b", "one"), new("c", "one")], []),
+    ("two pairs", [gone("a", "one"), gone("c", "two"), new("b", "one"), new("d", "two")], [("a", "b"), ("c", "d")]),
+    ("the other side has lost it too", [gone("a", "one", there=False), new("b", "one")], []),
+    ("the new name is taken there", [gone("a", "one"), new("b", "one", across="two")], []),
+    ("a file there stands above the new name", [gone("a", "one"), at_destination("b", "two"), new("b/c", "one")], []),
+    ("the other side edited it: the edit follows", [gone("a", "one", across="edit"), new("b", "one")], [("a", "b")]),
+]
+
+
+@pytest.mark.parametrize(("changes", "expected"), [case[1:] for case in CASES], ids=[case[0] for case in CASES])
+def test_a_pair_is_a_rename_only_where_nothing_else_could_be_meant(
+    changes: List[Change], expected: List[Tuple[str, str]]
+) -> None:
+    found = renames(changes, Side.SOURCE, digest_of=lambda _: None, follow_edits=True)
+
+    assert sorted((rename.old, rename.new) for rename in found) == expected
+
+
+def test_where_one_side_leads_no_rename_follows_an_edit_of_the_copy() -> None:
+    changes = [gone("a", "one", across="edit"), new("b", "one")]
+
+    assert list(renames(changes, Side.SOURCE, digest_of=lambda _: None, follow_edits=False)) == []
+
+
+@pytest.mark.parametrize(("arrived", "expected"), [("edit", [("a", "b")]), ("tide", []), ("longer", [])])
+def test_a_hint_of_a_killed_run_counts_only_where_the_content_proves_it(
+    arrived: str, expected: List[Tuple[str, str]]
+) -> None:
+    def digest_of(question: Question) -> Optional[str]:
+        return question.entry.stamp.digest("sha256")
+
+    changes = [gone("a", "one", across="edit"), new("b", arrived)]
+    found = unfinished(changes, [("a", "b", Side.SOURCE)], digest_of=digest_of)
+
+    assert [(rename.old, rename.new) for rename in found] == expected
