@@ -2,110 +2,137 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any, Callable, List
+from typing import Any, Callable, Dict, Iterator, List
 
 import pytest
 
-SCRIPT = Path(__file__).parents[1] / "benchmarks" / "run_benchmarks.py"
+FOLDER = Path(__file__).parents[1] / "benchmarks"
+SCRIPT = FOLDER / "run_benchmarks.py"
+MODULES = ("measuring", "trees", "servers", "tools", "jobs", "bars", "tables", "plots", "run_benchmarks")
 
 
-def loaded() -> Any:
-    specification = importlib.util.spec_from_file_location("run_benchmarks", SCRIPT)
-    assert specification is not None
-    assert specification.loader is not None
-    module = importlib.util.module_from_spec(specification)
-    # Its data classes look their own module up while they are made.
-    sys.modules["run_benchmarks"] = module
-    specification.loader.exec_module(module)
-    return module
+@pytest.fixture(scope="module")
+def modules() -> Iterator[Dict[str, Any]]:
+    """The benchmark's modules, which name each other as scripts in one folder do."""
+    sys.path.insert(0, str(FOLDER))
+    yield {name: importlib.import_module(name) for name in MODULES}
+    sys.path.remove(str(FOLDER))
+    for name in MODULES:
+        del sys.modules[name]
 
 
-run_benchmarks = loaded()
-SMALL = run_benchmarks.Size(3, 10)
+@pytest.fixture
+def bench(modules: Dict[str, Any], tmp_path: Path) -> Any:
+    return modules["jobs"].Bench(tmp_path, modules["trees"].Size(3, 10, 20))
 
 
-def program(text: str) -> Callable[[Path, Path], List[str]]:
-    return lambda origin, target: [sys.executable, "-c", text, str(origin), str(target)]
+def told(job: Any, text: str) -> Any:
+    """Let one tool be a program that is given the source and the target of the job."""
+    source = getattr(job, "_source", lambda _: job.bench.source)("other")
+    command = [sys.executable, "-c", text, str(source), str(job._target("other"))]
+    job.commands = lambda tool: {"other": lambda: command}
+    return job
 
 
-def tool(text: str) -> Any:
-    return run_benchmarks.Tool("something", "1.0", program(text))
+def run(arguments: List[str]) -> Any:
+    return subprocess.run([sys.executable, str(SCRIPT), *arguments], capture_output=True, text=True, check=False)
+
+
+def test_every_job_gives_a_right_result_at_its_quick_size(modules: Dict[str, Any], tmp_path: Path) -> None:
+    done = run(["--quick", "--json", "-", "--plots", str(tmp_path), "--tool", "syncengine", "--tool", "rclone"])
+
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    jobs = {name: job for name, job in modules["jobs"].JOBS.items() if job.quick}
+    left_out = {name for name, job in jobs.items() if job.why_not() is not None}
+    assert {each["job"] for each in document["results"] if each["tool"] == "syncengine"} == set(jobs) - left_out
+    assert all(f"{name} is left out" in done.stderr for name in left_out)
+    for result in document["results"]:
+        assert len(result["runs"]) == document["rounds"] == 1
+        assert min(result["runs"][0][key] for key in ("seconds", "cpu_seconds", "peak_bytes")) > 0
 
 
 COPY = "import shutil, sys; shutil.copytree(*sys.argv[1:], dirs_exist_ok=True)"
 COPY_IF_EMPTY = "import os, shutil, sys; os.listdir(sys.argv[2]) or shutil.copytree(*sys.argv[1:], dirs_exist_ok=True)"
 
 
-def test_the_smallest_job_is_right_and_says_all_it_measured() -> None:
-    options = ["--size", "100-files", "--rounds", "2", "--tool", "syncengine", "--json", "-"]
-    done = subprocess.run([sys.executable, str(SCRIPT), *options], capture_output=True, text=True, check=False)
-
-    assert done.returncode == 0, done.stderr
-    document = json.loads(done.stdout)
-    assert document["format"] == "syncengine.benchmark/1"
-    assert document["rounds"] == 2
-    assert list(document["tools"]) == ["syncengine"]
-    assert [(each["job"], each["size"], each["tool"], each["files"]) for each in document["results"]] == [
-        ("first-copy", "100-files", "syncengine", 100),
-        ("no-change", "100-files", "syncengine", 100),
-    ]
-    for result in document["results"]:
-        assert len(result["runs"]) == 2
-        assert result["syncengine_ratio"] == 1.0
-        assert min(run[key] for run in result["runs"] for key in ("seconds", "cpu_seconds", "peak_bytes")) > 0
-        assert result["peak_bytes"] == max(run["peak_bytes"] for run in result["runs"])
-
-
 @pytest.mark.parametrize(
     ("job", "behaviour", "complaint"),
     [
-        ("first-copy", "pass", "3 wrong paths"),
-        ("first-copy", COPY + "; open(sys.argv[2] + '/more', 'w')", "1 wrong paths behind, the first is 'more'"),
-        ("first-copy", "raise SystemExit('no such disk')", "ended with 1: no such disk"),
-        ("no-change", COPY, "wrote files although nothing had changed"),
+        ("local-first-copy", "pass", "13 wrong paths"),
+        ("local-first-copy", COPY + "; open(sys.argv[2] + '/z', 'w')", "1 wrong paths behind, the first is 'z'"),
+        ("local-first-copy", "raise SystemExit('no such disk')", "ended with 1: no such disk"),
+        ("local-no-change", COPY, "wrote files although nothing had changed"),
+        ("local-changed", COPY_IF_EMPTY, "wrong paths"),
+        ("local-renamed", COPY_IF_EMPTY, "wrong paths"),
     ],
 )
-def test_a_tool_that_does_not_do_its_job_is_found_out(job: str, behaviour: str, complaint: str, tmp_path: Path) -> None:
-    bench = run_benchmarks.Bench(tmp_path, SMALL)
+def test_a_tool_that_does_not_do_its_job_is_found_out(
+    job: str, behaviour: str, complaint: str, bench: Any, modules: Dict[str, Any]
+) -> None:
+    measured = told(modules["jobs"].JOBS[job](bench), behaviour)
 
-    with pytest.raises(run_benchmarks.WrongResult, match=complaint):
-        run_benchmarks.JOBS[job](bench, tool(behaviour))
-
-
-@pytest.mark.parametrize("job", list(run_benchmarks.JOBS))
-def test_a_tool_that_does_its_job_is_measured(job: str, tmp_path: Path) -> None:
-    run = run_benchmarks.JOBS[job](run_benchmarks.Bench(tmp_path, SMALL), tool(COPY_IF_EMPTY))
-
-    assert min(run.seconds, run.cpu_seconds, run.peak_bytes) > 0
+    with pytest.raises(modules["measuring"].WrongResult, match=complaint):
+        modules["run_benchmarks"].one_run(measured, "other")
 
 
-def test_tools_take_turns_within_each_round(capsys: pytest.CaptureFixture[str]) -> None:
-    tools = [run_benchmarks.Tool(name, "1.0", program(COPY_IF_EMPTY)) for name in ("first", "second")]
+@pytest.mark.parametrize("job", ["local-first-copy", "local-no-change"])
+def test_a_tool_that_does_its_job_is_measured(job: str, bench: Any, modules: Dict[str, Any]) -> None:
+    taken = modules["run_benchmarks"].one_run(told(modules["jobs"].JOBS[job](bench), COPY_IF_EMPTY), "other")
 
-    results = list(run_benchmarks.measure(["first-copy"], ["100-files"], tools, 2))
+    assert min(taken.seconds, taken.cpu_seconds, taken.peak_bytes) > 0
+
+
+def test_tools_take_turns_within_each_round(
+    modules: Dict[str, Any], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def commands(job: Any, tool: str) -> Dict[str, Callable[[], List[str]]]:
+        command = [sys.executable, "-c", COPY_IF_EMPTY, str(job.bench.source), str(job._target(tool))]
+        return {"first": lambda: command, "second": lambda: command}
+
+    monkeypatch.setattr(modules["jobs"].FirstCopy, "commands", commands)
+    results = list(modules["run_benchmarks"].measure([("100-files", ["local-first-copy"])], ["first", "second"], 2))
 
     turns = [line.split()[-3].rstrip(":") for line in capsys.readouterr().err.splitlines()[1:]]
     assert turns == ["first", "second", "first", "second"]
     assert [result.tool for result in results] == ["first", "second"]
-    assert len(run_benchmarks.table(results).splitlines()) == 4
+    assert len(modules["tables"].table(results).splitlines()) == 4
 
 
-def test_a_tool_that_is_not_here_is_named_with_the_cure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bar_says_whether_it_was_held(modules: Dict[str, Any]) -> None:
+    measuring = modules["measuring"]
+
+    def result(tool: str, seconds: float) -> Any:
+        return measuring.Result("local-first-copy", "10k-files", tool, 1, (measuring.Run(seconds, 1.0, 2, 1),))
+
+    def verdict(ours: float) -> str:
+        return str(modules["tables"].table([result("syncengine", ours), result("rsync", 1.0)])).splitlines()[-1]
+
+    assert verdict(0.9).endswith("| ≤ 0.9: held |")
+    assert verdict(1.0).endswith("| ≤ 0.9: missed |")
+
+
+def test_a_tool_that_is_not_here_is_named_with_the_cure(
+    modules: Dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
 
-    tools, missing = run_benchmarks.find_tools(["rsync"])
+    found = modules["tools"].versions(["rsync"])
 
-    assert tools == []
-    assert missing == ["rsync is missing and is not measured; install it with the system's package manager"]
+    assert found == {}
+    assert modules["tools"].missing(["rsync"], found) == [
+        "rsync is missing and is not measured; install it with the system's package manager"
+    ]
 
 
-def test_the_cost_of_a_pair_is_told_beside_its_limits():
-    script = str(SCRIPT.with_name("what_a_pair_costs.py"))
+def test_the_cost_of_a_pair_is_told_beside_its_limits() -> None:
+    script = str(FOLDER / "what_a_pair_costs.py")
     command = [sys.executable, script, "--files", "250", "--rounds", "1"]
 
     table = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
