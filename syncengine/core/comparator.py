@@ -148,12 +148,21 @@ def _is_of_parts(text: str) -> bool:
 RACE_WINDOW_NS = 20_000_000
 """Two ticks of a coarse kernel clock: edits closer than this may carry one modification time (git's index problem)."""
 
+COARSE_WINDOW_NS = 2_000_000_000
+"""What FAT keeps of a time; HFS+, ext3 and many file servers keep whole seconds, and no disk says which it is."""
+
+_SECOND_NS = 1_000_000_000
+
 
 def is_racy(stamp: Stamp, observed_ns: int, granularity_ns: int) -> bool:
-    """Say whether *stamp*, observed at *observed_ns*, is too young to prove that a later equal stamp is no edit."""
+    """Say whether *stamp*, observed at *observed_ns*, is too young to prove that a later equal stamp is no edit.
+
+    A time of whole seconds is taken for that of a disk which keeps no more; elsewhere hardly any young file has one.
+    """
     if stamp.mtime_ns is None or stamp.etag is not None or stamp.version is not None:
         return False
-    return stamp.mtime_ns > observed_ns - max(granularity_ns, RACE_WINDOW_NS)
+    least = RACE_WINDOW_NS if stamp.mtime_ns % _SECOND_NS else COARSE_WINDOW_NS
+    return stamp.mtime_ns > observed_ns - max(granularity_ns, least)
 
 
 @frozen

@@ -375,6 +375,8 @@ def test_the_answer_to_the_first_question_may_leave_a_second_one_open() -> None:
         ("within two ticks of the kernel's clock", Stamp(3, 3600 * SECOND - 19_999_999), 1, True),
         ("just outside of them", Stamp(3, 3600 * SECOND - 20_000_000), 1, False),
         ("within a coarse clock's tick", Stamp(3, 3598 * SECOND + 1), 2 * SECOND, True),
+        ("of whole seconds, as a disk of unknown grain may keep them", Stamp(3, 3599 * SECOND), 1, True),
+        ("of whole seconds, and older than any grain", Stamp(3, 3598 * SECOND), 1, False),
         ("an ETag tells versions apart", Stamp(3, 3600 * SECOND, etag="x"), 1, False),
         ("a version does, too", Stamp(3, 3600 * SECOND, version="x"), 1, False),
         ("no time, no race", Stamp(3), 1, False),

@@ -666,7 +666,7 @@ def test_an_agreement_rests_on_the_stamps_of_the_listings() -> None:
     assert agreement.row == Base("f", Kind.FILE, plain[0], plain[1], digest="md5:x")
 
 
-@pytest.mark.parametrize(("seconds", "racy"), [(3599, ()), (3600, (SOURCE,)), (3601, (SOURCE,))])
+@pytest.mark.parametrize(("seconds", "racy"), [(3598, ()), (3599, (SOURCE,)), (3600, (SOURCE,)), (3601, (SOURCE,))])
 def test_a_stamp_that_was_too_young_is_recorded_as_racy(seconds: int, racy: Tuple[Side, ...]) -> None:
     (agreement,) = planned(NOTHING, {"f": f"x@{seconds}"}, {"f": "x"}).agreements
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 import unicodedata
 from pathlib import Path
 from typing import Any, Dict, Tuple
@@ -11,6 +12,7 @@ import pytest
 
 import syncengine
 from syncengine import Action, Guards, Status, SyncEngine
+from syncengine.core import comparator
 from syncengine.core.plan import ConflictKind
 from tests.trees import aged, exactly, files, trash, write
 
@@ -33,6 +35,28 @@ def everywhere(*sides: Path) -> list[str]:
 
 def sync(sides: Tuple[Path, Path], **options: Any) -> syncengine.Report:
     return syncengine.sync(*sides, mode=TWO_WAY, **options)
+
+
+@pytest.mark.parametrize("side", [0, 1], ids=["source", "destination"])
+def test_promise_10_two_edits_within_one_tick_of_a_coarse_disk_are_two_edits(
+    side: int, agreed: Tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # FAT, HFS+ and many file servers keep whole seconds; a slow machine must not let this one pass.
+    monkeypatch.setattr(comparator, "COARSE_WINDOW_NS", 3600 * 1_000_000_000)
+    tick = (int(time.time()) - 60) * 1_000_000_000
+
+    def edited(content: str) -> None:
+        path = agreed[side] / "f"
+        path.write_text(content)
+        os.utime(path, ns=(tick, tick))
+
+    edited("first edit")
+    sync(agreed)
+    edited("other edit")
+    report = sync(agreed)
+
+    assert len(report.outcomes) == 1
+    assert (agreed[1 - side] / "f").read_text() == "other edit"
 
 
 @pytest.mark.parametrize("policy", ["newest", "source", "destination", "keep-both", "manual"])
