@@ -28,7 +28,7 @@ RESOLVING = ("tests/core/test_resolve.py", "tests/acceptance")
 GUARDING = ("tests/core/test_guards.py", "tests/test_guards_by_scope.py", "tests/acceptance")
 PROPERTIES = ("tests/properties/test_invariants.py", "tests/properties/test_machine.py")
 RENAMING = ("tests/core/test_renames.py", "tests/test_renames.py", "tests/acceptance", *PROPERTIES)
-COMMITTING = ("tests/test_pipeline.py", "tests/test_apply.py", *PROPERTIES)
+COMMITTING = ("tests/test_pipeline.py", *PROPERTIES)
 
 RECONCILE, RENAMES = "syncengine/core/reconcile.py", "syncengine/core/renames.py"
 RESOLVE, GUARDS = "syncengine/core/resolve.py", "syncengine/core/guards.py"
@@ -378,7 +378,7 @@ MUTANTS = (
         "if is_racy(stamp, now, self.clients[side].capabilities.mtime_granularity_ns)",
         "if False",
         "an edit within one tick of the clock is never seen",
-        ("tests/test_pipeline.py", "tests/test_apply.py", "tests/state", "tests/test_first_sync.py"),
+        ("tests/test_first_sync.py", *PROPERTIES),
     ),
     Mutant(
         "commit-old-agreements",

@@ -7,7 +7,9 @@ ever wrote before.
 
 from __future__ import annotations
 
+import os
 import shutil
+import time
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Optional, Set, Tuple
@@ -27,7 +29,7 @@ from syncengine.state.manager import Run
 
 from .depth import holds
 from .reference_model import MODES, POLICIES, Row, Tree, clashes
-from .worlds import Pair, Tape, failing, right_before
+from .worlds import EPOCH, Pair, Tape, failing, right_before
 
 NAMES = ("a", "b", "c.txt", "d", "d/x", "d/y", "d/e", "d/e/z", "e/a")
 ONE_WAY = tuple(mode for mode in MODES if mode != "two-way")
@@ -611,7 +613,16 @@ def _set_hook(engine: SyncEngine, before: Callable[..., None]) -> None:
 
 
 @most
-@holds(world=worlds, way=ways, at=st.integers(1, 8))
+@holds(
+    {
+        "world": {"agreed": {"a": "one", "b": "two", "d": ""}, "source": {"a": None}, "destination": {}},
+        "way": {"mode": "two-way", "conflict": "newest", "renames": False},
+        "at": 1,
+    },
+    world=worlds,
+    way=ways,
+    at=st.integers(1, 8),
+)
 def test_a_fault_stops_only_what_depends_on_it(
     kinds: str, world: Dict[str, Any], way: Dict[str, Any], at: int, tmp_path: Path
 ) -> None:
@@ -664,6 +675,21 @@ def test_no_file_is_ever_half_there(kinds: str, world: Dict[str, Any], way: Dict
     _, report = pair.run(Tape(look, reading=look), **way)
     look()
     assert report.ok
+
+
+@pytest.mark.parametrize("side", list(Side))
+def test_an_edit_within_one_tick_of_the_clock_is_an_edit(side: Side, tmp_path: Path) -> None:
+    """I5: a stamp too young to tell two versions apart is not trusted; the content is."""
+    pair = Pair("local-local", tmp_path)
+    soon = time.time() + 3600 - EPOCH  # too young however slow the machine is
+    pair.write(side, "a", "one", at=soon)
+    pair.run(mode="two-way")
+    file = pair.places[side].path / "a"
+    before = file.stat()
+    file.write_text("ONE")
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+    pair.run(mode="two-way")
+    assert pair.trees() == ({"a": "ONE"}, {"a": "ONE"})
 
 
 # ---------------------------------------------------------------------------------- content, bytes, names
@@ -746,6 +772,7 @@ def test_adopting_forgetting_and_renaming_move_no_byte(
         pair.places[side].rename(left[0], "renamed")
     _, report = pair.run(mode="two-way")
     assert sum(outcome.bytes for outcome in report.outcomes) == 0
+    assert set(pair.remembered()) == set(pair.tree(side))
     assert [outcome.operation.action for outcome in report.outcomes if outcome.operation.kind is Kind.FILE] == [
         Action.MOVE for _ in left[:1]
     ]
