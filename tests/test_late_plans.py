@@ -98,3 +98,16 @@ def test_files_are_durable_before_the_first_group_of_agreements_about_them(
     syncengine.sync(source, destination, **TWO_WAY)
 
     assert calls == ["flush", "flush", "rows", "rows", "rows"]
+
+
+def test_an_old_plan_does_not_put_a_newer_row_to_sleep(tmp_path: Path) -> None:
+    source, destination = write(tmp_path / "s", {"f": "old", "k": "kept"}), write(tmp_path / "d", {})
+    syncengine.sync(source, destination)
+    (source / "f").unlink()
+    plan = syncengine.plan(source, destination)
+    write(source, {"f": "made again"})
+    syncengine.sync(source, destination)
+
+    syncengine.apply(plan, on_stale="skip")
+
+    assert {row.path: row.live for row in remembered(source, destination)[1]} == {"f": True, "k": True}
