@@ -73,11 +73,11 @@ def test_no_row_is_committed_before_its_file_is_durable_while_copying_goes_on(
     ahead: list[str] = []
     commit_rows = SyncStateManager.commit
 
-    def watched(self: SyncStateManager, rows: Iterable[Base] = (), **options: Any) -> None:
+    def watched(self: SyncStateManager, rows: Iterable[Base] = (), **options: Any) -> int:
         paths = [row.path for row in rows if row.kind is Kind.FILE]
         committed.extend(paths)
         ahead.extend(path for path in paths if path not in destination.durable)
-        commit_rows(self, rows, **options)
+        return commit_rows(self, rows, **options)
 
     monkeypatch.setattr(SyncStateManager, "commit", watched)
     with SyncEngine(source, destination, mode="source-to-destination") as engine:

@@ -89,9 +89,9 @@ def test_files_are_durable_before_the_first_group_of_agreements_about_them(
         calls.append("flush")
         flush(self)
 
-    def recorded(self: Any, *rest: Any, **options: Any) -> None:
+    def recorded(self: Any, *rest: Any, **options: Any) -> int:
         calls.append("rows")
-        record(self, *rest, **options)
+        return record(self, *rest, **options)
 
     monkeypatch.setattr(LocalStorageClient, "flush", flushed)
     monkeypatch.setattr(SyncStateManager, "commit", recorded)
