@@ -111,19 +111,7 @@ class SyncOperations:
         if written is None:
             assert error is not None
             return self._undone(operation, error, attempts, time.perf_counter() - started, retained_at)
-        return Outcome(
-            operation,
-            Status.DONE,
-            None,
-            attempts,
-            written.bytes,
-            time.perf_counter() - started,
-            operation.expect_target,
-            written.after,
-            written.origin,
-            written.digest,
-            retained_at,
-        )
+        return _written(operation, written, attempts, time.perf_counter() - started, retained_at)
 
     def _tried(self, operation: Operation) -> Tuple[Optional[Written], Optional[StorageError]]:
         """Try once, in a turn of the budget; return what was written, or why it was not."""
@@ -298,6 +286,11 @@ class SyncOperations:
 
     # ------------------------------------------------------------ lost answers
 
+    def arrived(self, operation: Operation) -> Optional[Outcome]:
+        """Return the outcome of an operation that was begun and never answered, where it is proven to be done."""
+        written = self._arrived(operation)
+        return None if written is None else _written(operation, written, 1, 0.0)
+
     def _arrived(self, operation: Operation) -> Optional[Written]:
         """Return what was written where an attempt that raised is proven to have done its work all the same."""
         if operation.kind is Kind.DIRECTORY or operation.action not in _PROVABLE:
@@ -341,6 +334,16 @@ class SyncOperations:
         if not (origin.mtime_is_content_time and target.set_mtime) or sent is None or found_ns is None:
             return False
         return abs(sent - found_ns) < max(origin.mtime_granularity_ns, target.mtime_granularity_ns, 1)
+
+
+def _written(
+    operation: Operation, written: Written, attempts: int, seconds: float, retained_at: Optional[str] = None
+) -> Outcome:
+    before, after = operation.expect_target, written.after
+    origin, proof = written.origin, written.digest
+    return Outcome(
+        operation, Status.DONE, None, attempts, written.bytes, seconds, before, after, origin, proof, retained_at
+    )
 
 
 def _changed(operation: Operation, error: StorageError) -> Problem:
@@ -409,11 +412,19 @@ class Execute:
             job.emitter.emit(OperationFinished(outcome))
         left = [operation for operation in plan.operations if _place(operation) not in outcomes]
         cancelled_before = job.cancel.is_set()
+
+        def take(outcome: Outcome) -> None:
+            outcomes[_place(outcome.operation)] = outcome
+            if recorder is not None:
+                recorder.take(outcome)
+
         with suppress(KeyboardInterrupt), interrupting(execution.interrupt):
             for outcome in execution.run(left, failed=tuple(outcomes.values())):
-                outcomes[_place(outcome.operation)] = outcome
-                if recorder is not None:
-                    recorder.take(outcome)
+                take(outcome)
+        if len(outcomes) < len(plan.operations):
+            execution.interrupt()
+            for outcome in execution.unanswered():
+                take(outcome)
         if not cancelled_before and execution.interrupted_here:
             job.cancel.clear()  # the engine can be used again
         ended = tuple(outcomes.get(_place(each)) or Outcome(each, Status.CANCELLED) for each in plan.operations)

@@ -20,6 +20,7 @@ from ..core.report import Outcome, Status
 from ..core.schedule import Schedule, Unit, schedule
 from ..events import OperationFinished
 from .bulk_deletion import BulkDeletion, batches, split
+from .copying_apart import CopyingApart
 
 if TYPE_CHECKING:
     from queue import SimpleQueue
@@ -46,6 +47,7 @@ class Execution:
     _failed_on: Set[Side] = field(factory=set, init=False)
     _undone: Set[str] = field(factory=set, init=False)
     _broken_groups: Set[str] = field(factory=set, init=False)
+    _apart: Optional[CopyingApart] = field(default=None, init=False)
 
     def run(self, operations: Sequence[Operation], *, failed: Sequence[Outcome] = ()) -> Iterator[Outcome]:
         """Perform *operations* and yield their outcomes as they come; *failed* were given up before."""
@@ -62,7 +64,7 @@ class Execution:
     def _in_order(self, order: Schedule) -> Iterator[Outcome]:
         for unit in order.units:
             yield from self._unit(unit)
-        yield from self._all(order.writes)
+        yield from self._writes(order.writes)
         for operation, waits_for in order.late:
             yield self._late(operation, waits_for)
         if order.deletes:
@@ -72,6 +74,20 @@ class Execution:
         # Directories go one after the other: each must be empty before the one above it can go.
         for operation in order.deletes[len(files) :]:
             yield self._one(operation)
+
+    def _writes(self, writes: Sequence[Operation]) -> Iterator[Outcome]:
+        apart = CopyingApart(self.operations, self._one, self._is_stopped)
+        if self.workers > 1 or not apart.is_of_use(writes):
+            return self._all(writes)
+        self._apart = apart
+        return apart.perform(writes)
+
+    def unanswered(self) -> Iterator[Outcome]:
+        """Yield how operations ended that were under way elsewhere when ``run`` was broken off."""
+        return iter(()) if self._apart is None else self._apart.unanswered()
+
+    def _is_stopped(self) -> bool:
+        return self.interrupted or self.operations.cancel.is_set()
 
     def _deletions(self, files: Sequence[Operation]) -> Iterator[Outcome]:
         """Delete files by one request where the storage takes many, and the others each by itself."""
@@ -104,7 +120,7 @@ class Execution:
 
     def _withheld(self, operation: Operation) -> Optional[Outcome]:
         """Return why *operation* is not even tried; None where it is."""
-        if self.interrupted or self.operations.cancel.is_set():
+        if self._is_stopped():
             self.interrupted = True
             return Outcome(operation, Status.CANCELLED)
         if operation.action is Action.DELETE and operation.target in self._failed_on:

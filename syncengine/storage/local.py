@@ -10,20 +10,24 @@ from __future__ import annotations
 import os
 from functools import partial, wraps
 from stat import S_ISDIR, S_ISLNK
-from typing import Any, Callable, Dict, Iterator, Optional, Set, Tuple, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, Optional, Set, Tuple, TypeVar, cast
 
 from ..core.entry import Entry, Kind, Listed, Stamp
 from ..core.modes import SymlinkPolicy
 from ..core.packs import Listing, Packed
 from ..core.paths import parent, parents, refusal, shown
 from ..errors import NotFound, PreconditionFailed, StorageError, Unsupported
+from . import local_writing
 from .local_ahead import read_ahead
-from .local_copying import copied_small
 from .local_facts import Identity, entry_of, followed, identity_at, identity_of, stamp_of, translated
 from .local_listing import Walk
 from .local_reading import LocalSource
+from .local_small import SMALL_BYTES, copied
 from .local_writing import Draft, flush_file_system, hard_linked, looked_at_or_made, rename_exclusively, rename_over
 from .protocol import Capabilities, Expectation, Precondition, Prune, Source, exactly
+
+if TYPE_CHECKING:
+    from .local_small import Request
 
 _REMEMBERED_DIRECTORIES = 10_000
 
@@ -186,14 +190,43 @@ class LocalStorageClient:
 
         None means that nothing was done: ``read`` and ``write`` do it, or say why it cannot be done.
         """
-        if origin._follow:
+        request = self.small_copy(origin, old, new, expect_origin=expect_origin, mtime_ns=mtime_ns, mode=mode)
+        made = None if request is None else copied(*request)
+        return None if made is None else (expect_origin, Stamp(made[0], made[1], None, None, (), made[2]))
+
+    def small_copy(
+        self,
+        origin: LocalStorageClient,
+        old: str,
+        new: str,
+        *,
+        expect_origin: Stamp,
+        mtime_ns: Optional[int],
+        mode: Optional[int],
+    ) -> Optional[Request]:
+        """Return what ``local_small.copied`` needs to do this, once there is a directory for it; None where it cannot.
+
+        That the directory is still the one that was found there is looked at right before the file is made.
+        """
+        size, sent_ns, number = expect_origin.size, expect_origin.mtime_ns, expect_origin.file_id
+        if size is None or size > SMALL_BYTES or sent_ns is None or number is None or not local_writing.CAN_BE_NAMELESS:
             return None
+        if origin._follow or expect_origin.etag is not None or expect_origin.version is not None:
+            return None
+        if expect_origin.digests:
+            return None
+        key = parent(new)
         try:
             place, origin_place = self._place(new), origin._place(old)
-            directory = self._directory(new, make=True)
+            if key not in self._directories:
+                self._check_directories(key, make=True)
+            device, inode = self._directories[key]
         except (OSError, StorageError):
             return None
-        return copied_small(origin_place, directory, place, expect=expect_origin, mtime_ns=mtime_ns, mode=mode)
+        known_as = self._base + key
+        directory = known_as + "/" if key else known_as
+        looked_at = size, sent_ns, number
+        return origin_place, directory, known_as, device, inode, place, looked_at, mtime_ns, mode
 
     @_translating
     def move(self, old: str, new: str, *, expect: Precondition, expect_origin: Optional[Stamp] = None) -> Stamp:

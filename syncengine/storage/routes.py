@@ -14,7 +14,6 @@ from ..core.paths import shown
 from ..errors import AccessDenied, NotFound, PreconditionFailed, Unsupported
 from .digests import Hasher, hasher
 from .local import LocalStorageClient
-from .local_copying import SMALL_BYTES
 from .protocol import (
     Expectation,
     Precondition,
@@ -134,7 +133,7 @@ def _copied_small(
     # A class that is derived from ours may do more in its ``read`` and ``write``.
     if target.__class__ is not LocalStorageClient or origin.__class__ is not LocalStorageClient:
         return None
-    if expect_origin.size is None or expect_origin.size > SMALL_BYTES or origin.identity == target.identity:
+    if origin.identity == target.identity:
         return None
     return target.copy_small(origin, old, new, expect_origin=expect_origin, mtime_ns=mtime_ns, mode=mode)
 

@@ -10,7 +10,7 @@ import pytest
 
 from syncengine.core.entry import Stamp
 from syncengine.errors import PreconditionFailed
-from syncengine.storage import local_copying, local_writing
+from syncengine.storage import local_small, local_writing
 from syncengine.storage.local import LocalStorageClient
 from syncengine.storage.protocol import ABSENT
 from syncengine.storage.routes import Transferred, transfer
@@ -172,7 +172,7 @@ def transferred(origin: LocalStorageClient, target: LocalStorageClient, expected
     )
 
 
-@pytest.mark.parametrize("size", [0, 1, local_copying.SMALL_BYTES, local_copying.SMALL_BYTES + 1])
+@pytest.mark.parametrize("size", [0, 1, local_small.SMALL_BYTES, local_small.SMALL_BYTES + 1])
 @pytest.mark.parametrize("nameless", [True, False])
 def test_both_ways_leave_the_same_behind(
     sides: tuple[LocalStorageClient, LocalStorageClient], size: int, nameless: bool, monkeypatch: pytest.MonkeyPatch

@@ -1,0 +1,125 @@
+"""Small new files between two places of this machine: read once, written once, named at last.
+
+A first copy of a large tree does this for each file, so it makes no call that the general way (``local_reading`` and
+``local_writing``) could do without. Until the last call nothing is visible, and a file without a name is gone once it
+is closed, whoever is killed at which moment.
+
+This file is also the whole program of the second process that ``local_second`` starts: what it needs is loaded in any
+interpreter, so that it starts in a few milliseconds and does exactly what is done here.
+"""
+
+from __future__ import annotations
+
+import marshal
+import os
+import sys
+import time
+from stat import S_IMODE, S_ISREG
+
+TYPE_CHECKING = False  # the module that defines it takes longer to load than all of this
+if TYPE_CHECKING:
+    from typing import BinaryIO, Optional, Tuple
+
+    Look = Tuple[int, int, str]
+    """Size, modification time and inode of a version, the inode as a stamp has it."""
+    Request = Tuple[str, str, str, int, int, str, Look, Optional[int], Optional[int]]
+    """The arguments of ``copied``."""
+
+SMALL_BYTES = 128 * 1024
+"""Beyond this the kernel copies faster than a program that reads and writes."""
+
+LENGTH = 8
+"""Bytes before each message that say how long it is."""
+
+_READ = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW
+_WRITE = getattr(os, "O_TMPFILE", 0) | os.O_WRONLY | os.O_CLOEXEC
+
+
+def copied(
+    origin: str,
+    directory: str,
+    known_as: str,
+    device: int,
+    inode: int,
+    target: str,
+    expect: Look,
+    mtime_ns: Optional[int],
+    mode: Optional[int],
+) -> Optional[Look]:
+    """Copy the version *expect* of *origin* to the free name *target* in *directory*; return what was written.
+
+    *directory* must still be what was found there, no link and no other: *device* and *inode* of *known_as*, its name
+    without a slash at the end. None means that nothing was done and the general way has to be taken.
+    """
+    descriptor = draft = -1
+    size = expect[0]
+    try:
+        above = os.lstat(known_as)
+        if above.st_ino != inode or above.st_dev != device:
+            return None
+        descriptor = os.open(origin, _READ)
+        found = os.fstat(descriptor)
+        if not S_ISREG(found.st_mode) or (found.st_size, found.st_mtime_ns, str(found.st_ino)) != expect:
+            return None
+        data = os.read(descriptor, size + 1)
+        # Nobody else can open what has no name, so it may have its permissions from the start.
+        draft = os.open(directory, _WRITE, 0o666 if mode is None else mode)
+        if len(data) != size or (size and os.write(draft, data) != size):
+            return None
+        if mtime_ns is not None:
+            os.utime(draft, ns=(mtime_ns, mtime_ns))
+        made = os.fstat(draft)
+        if mode is not None and S_IMODE(made.st_mode) != mode:
+            os.fchmod(draft, mode)
+        if _version(os.lstat(origin)) != _version(found):
+            return None
+        # The descriptor of a directory is not looked at for an absolute path, but it makes the call follow links.
+        os.link(f"/proc/self/fd/{draft}", target, src_dir_fd=draft, follow_symlinks=True)
+        return made.st_size, made.st_mtime_ns, str(made.st_ino)
+    except OSError:
+        return None
+    finally:
+        if draft >= 0:
+            os.close(draft)
+        if descriptor >= 0:
+            os.close(descriptor)
+
+
+def _version(found: os.stat_result) -> tuple[int, ...]:
+    """Return what ``local_facts.version_of`` returns."""
+    return found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino, found.st_dev
+
+
+def received(pipe: BinaryIO) -> Optional[bytes]:
+    """Return the next message, None where the other end was closed or died in the middle of one."""
+    length = int.from_bytes(pipe.read(LENGTH), "little")
+    content = pipe.read(length)
+    return content if content and len(content) == length else None
+
+
+def send(pipe: int, content: bytes) -> None:
+    """Write one message."""
+    left = memoryview(len(content).to_bytes(LENGTH, "little") + content)
+    while left:
+        left = left[os.write(pipe, left) :]
+
+
+def serve(asked: int, answering: int, parent: int) -> None:
+    """Perform requests, many to a message, until no more come; nothing is begun once *parent* is dead."""
+    with open(asked, "rb") as pipe:
+        while True:
+            message = received(pipe)
+            if message is None:
+                return
+            began = time.perf_counter()
+            answers: list[Optional[Look]] = []
+            for request in marshal.loads(message):  # noqa: S302 - from who started this process
+                if os.getppid() != parent:
+                    return
+                answers.append(copied(*request))
+            seconds = (time.perf_counter() - began) / max(1, len(answers))
+            send(answering, marshal.dumps((answers, seconds)))
+
+
+if __name__ == "__main__":
+    serve(0, 1, int(sys.argv[1]))
