@@ -376,6 +376,17 @@ def test_a_range_that_fails_is_fetched_again_and_nothing_else_is(
     assert counting.calls.count("read") == 4 + 1
 
 
+@pytest.mark.parametrize("kind", ["moto", "rclone"])
+def test_a_checksum_of_the_whole_is_not_held_against_its_ranges(kind: str, request: pytest.FixtureRequest) -> None:
+    running: S3Server = evolve(request.getfixturevalue(kind), fast=False)
+    bucket = running.bucket()
+    content = os.urandom(13 * MEBIBYTE)
+    # botocore computes a checksum of what it sends in one request, and the server keeps it.
+    running.filesystem().call_s3("put_object", Bucket=bucket, Key="large", Body=content, ChecksumAlgorithm="CRC32")
+
+    assert content_of(running.client(bucket), "large") == content
+
+
 def test_a_server_that_sends_ranges_under_the_status_of_a_whole_object_is_read(rclone: S3Server) -> None:
     bucket = rclone.bucket()
     content = os.urandom(13 * MEBIBYTE)

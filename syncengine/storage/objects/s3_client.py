@@ -13,6 +13,9 @@ from ..translation import translated
 from .loop import Loop
 from .s3_listing import by_text, read_pages_by_text
 
+# Where botocore itself decides on checksums; a narrower event would come before that.
+_RANGE_EVENT = "before-parameter-build"
+
 
 class S3Client:
     """Requests about one bucket.
@@ -53,6 +56,8 @@ class S3Client:
             raise Unsupported(f"the installed botocore cannot send {', '.join(unknown)} with {name}; upgrade it")
         if name == "list_objects_v2":
             read_pages_by_text(client)
+        if "Range" in given:
+            _ask_no_checksum_of_ranges(client)
         with by_text():
             answer: Dict[str, Any] = await method(**parameters)
         return answer
@@ -77,6 +82,19 @@ class S3Client:
             if expect.demand is Expectation.EXACTLY and error_code(error) != "NoSuchBucket":
                 raise PreconditionFailed(f"{shown(key)}: it is gone", path=key) from error.__cause__
             raise
+
+
+def _ask_no_checksum_of_ranges(client: Any) -> None:
+    """Let *client*, one of botocore's, not ask for the checksum of the whole object beside a part of it.
+
+    It would hold the part against it, and some servers send it.
+    """
+    client.meta.events.register_last(_RANGE_EVENT, _drop_checksum_mode, unique_id="syncengine-ranges")
+
+
+def _drop_checksum_mode(params: Dict[str, Any], **given: Any) -> None:
+    if "Range" in params:
+        params.pop("ChecksumMode", None)
 
 
 class Refused(Exception):
