@@ -168,7 +168,7 @@ class FsspecStorageClient:
         is_file = info.get("type") == "file"
         if not name and is_file:
             raise PreconditionFailed(f"{shown(key)}: it is a file, not a directory", path=key)
-        if not name or (is_file and not info.get("size")) or not self._driver.family.object_store:
+        if not name or not is_file or not info.get("size"):
             return None
         path = f"{key}/"
         message = f"{shown(path)}: a name with an empty last part, which no file can have"

@@ -557,11 +557,10 @@ def _served(
 ) -> StorageClientProtocol:
     from .quirks import family_of
 
-    if family_of(filesystem).object_store:
-        from .objects.opening import is_served, object_client
+    if family_of(filesystem).name in _OBJECT_STORES:
+        from .objects.opening import object_client
 
-        if is_served(filesystem):
-            return object_client(filesystem, path, identity=identity, storage=storage, secrets=secrets)
+        return object_client(filesystem, path, identity=identity, storage=storage, secrets=secrets)
     from .filesystem import client_for
 
     return client_for(filesystem, path, identity=identity, secrets=secrets, private=private)
@@ -610,7 +609,8 @@ def _host_key_policy(filesystem_class: Any, options: Mapping[str, Any]) -> Dict[
 # Live filesystems, UPaths, clients
 
 # What these instances know is in their options, so another instance is as good; others may hold what nobody else has.
-_REBUILT = ("http", "ftp", "webdav", "sftp", "s3", "gcs", "azure")
+_OBJECT_STORES = ("s3", "gcs", "azure")
+_REBUILT = ("http", "ftp", "webdav", "sftp", *_OBJECT_STORES)
 
 
 def _live(filesystem: Any, root: str) -> Location:

@@ -13,7 +13,7 @@ from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 from typing import Any, Callable, Dict, Mapping, Optional, Tuple
 
-from attrs import evolve, field, frozen
+from attrs import evolve, frozen
 
 from ..core.entry import Entry, Extent, Kind, Listed, Problem, ProblemKind, Stamp
 from ..core.paths import refusal, shown
@@ -33,8 +33,6 @@ class Family:
     classes: Tuple[str, ...]
     stamp: Callable[[Info], Stamp]
     capabilities: Capabilities
-    object_store: bool = field(default=False, kw_only=True)
-    """Keys are flat: directories exist by the keys below them, and ``x/`` may be a marker."""
 
 
 # What info means
@@ -332,7 +330,7 @@ FAMILIES: Tuple[Family, ...] = (
     ),
     Family("sshfs", ("sshfs.spec.SSHFileSystem",), _timed_stamp, evolve(_SFTP, threads=8)),
     Family("sftp", ("fsspec.implementations.sftp.SFTPFileSystem",), _timed_stamp, _SFTP),
-    Family("s3", ("s3fs.core.S3FileSystem",), _s3_stamp, _OBJECTS, object_store=True),
+    Family("s3", ("s3fs.core.S3FileSystem",), _s3_stamp, _OBJECTS),
     Family(
         "gcs",
         ("gcsfs.core.GCSFileSystem",),
@@ -343,14 +341,12 @@ FAMILIES: Tuple[Family, ...] = (
             mtime_granularity_ns=1,
             stamps=("size", "version", "digests"),
         ),
-        object_store=True,
     ),
     Family(
         "azure",
         ("adlfs.spec.AzureBlobFileSystem",),
         _azure_stamp,
         evolve(_OBJECTS, stamps=("size", "mtime_ns", "etag")),
-        object_store=True,
     ),
     Family(
         "git",

@@ -25,9 +25,6 @@ _DRIVERS: Dict[str, str] = {
     "ftp": "ftp:FtpDriver",
     "webdav": "webdav:WebdavDriver",
     "sftp": "sftp:SftpDriver",
-    "s3": "objects:ObjectDriver",
-    "gcs": "objects:ObjectDriver",
-    "azure": "objects:AzureDriver",
 }
 
 

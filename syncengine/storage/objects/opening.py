@@ -10,9 +10,6 @@ from ..quirks import family_of
 from ..translation import translated
 from .service import ObjectService
 
-FAMILIES = ("s3", "gcs", "azure")
-"""The families of filesystems that are served here."""
-
 
 def object_client(
     filesystem: Any, path: str, *, identity: str, storage: str, secrets: Iterable[str] = ()
@@ -69,8 +66,3 @@ def _store(filesystem: Any, bucket: str, secrets: Tuple[str, ...]) -> Any:
         return store_of(options) if isinstance(options, StoreOptions) else options
     except Exception as error:
         raise translated(error, bucket, secrets=secrets) from error
-
-
-def is_served(filesystem: Any) -> bool:
-    """Say whether *filesystem* is one of an object store that is served here."""
-    return family_of(filesystem).name in FAMILIES
