@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import re
 from hashlib import sha256
-from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
+from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple, TypeVar
 
 from attrs import define, evolve, field, frozen
 
@@ -20,6 +20,7 @@ from ..errors import RecipeError, SyncError
 from .protocol import StorageClientProtocol
 from .translation import SECRET_PARAMETER, redacted, texts_in, translated
 
+_Result = TypeVar("_Result")
 _LOCAL_PROTOCOLS = ("file", "local")
 _CLIENT_METHODS = ("list", "stat", "read", "write", "delete")
 _CACHES = ("simplecache", "blockcache", "filecache", "cached")
@@ -297,6 +298,8 @@ def _url(url: str, options: Mapping[str, Any]) -> Location:
         if target is None and _is_sshfs(first.filesystem_class):
             return _open_sftp(first.options, path, symlinks, identity=identity, secrets=secrets)
         verifying = _verifying(options, links)
+        if target is None and first.canonical == "s3":
+            return _open_s3(url, first.options, path, identity=identity, storage=storage, secrets=secrets)
         return _open_url(url, verifying, path, identity=identity, storage=storage, secrets=secrets)
 
     container = _local_or_linked(links[1:]) if target is not None else None
@@ -371,7 +374,9 @@ def _link(protocol: str, part: str, options: Dict[str, Any]) -> _Link:
         raise RecipeError(
             f"{protocol}:: keeps copies that go stale, so nothing can be synced through it; leave it out of the URL"
         )
-    filesystem_class = _class_of(protocol)
+    from .objects.s3_unmade import address_class
+
+    filesystem_class = address_class(protocol, part) or _class_of(protocol)
     _refuse_signed(part)
     from_url = filesystem_class._get_kwargs_from_urls(part)  # noqa: SLF001 - what fsspec asks of every class
     path = filesystem_class._strip_protocol(part)  # noqa: SLF001
@@ -541,15 +546,41 @@ def _secrets(links: List[_Link], options: Mapping[str, Any]) -> Tuple[str, ...]:
 def _open_url(
     url: str, options: Mapping[str, Any], path: str, *, identity: str, storage: str, secrets: Tuple[str, ...]
 ) -> StorageClientProtocol:
-    from fsspec.core import url_to_fs  # type: ignore[import-untyped]
-
-    try:
-        filesystem, _ = url_to_fs(url, skip_instance_cache=True, **options)
+    def opened() -> StorageClientProtocol:
+        filesystem = _filesystem_of(url, options)
         return _served(filesystem, path, identity=identity, storage=storage, secrets=secrets, private=True)
+
+    return _bordered(opened, url, secrets)
+
+
+def _bordered(call: Callable[[], _Result], url: str, secrets: Tuple[str, ...]) -> _Result:
+    try:
+        return call()
     except SyncError:
         raise
     except Exception as error:
         raise translated(error, redacted(url, secrets), secrets=secrets) from error
+
+
+def _filesystem_of(url: str, options: Mapping[str, Any]) -> Any:
+    from fsspec.core import url_to_fs  # type: ignore[import-untyped]
+
+    return url_to_fs(url, **{**options, "skip_instance_cache": True})[0]
+
+
+def _open_s3(
+    url: str, options: Mapping[str, Any], path: str, *, identity: str, storage: str, secrets: Tuple[str, ...]
+) -> StorageClientProtocol:
+    """Return a client for S3, for which the filesystem is made only when it is needed."""
+    from .objects.opening import unmade_client
+
+    def make() -> Any:
+        return _bordered(lambda: _filesystem_of(url, options), url, secrets)
+
+    def opened() -> StorageClientProtocol:
+        return unmade_client(make, options, path, identity=identity, storage=storage, secrets=secrets)
+
+    return _bordered(opened, url, secrets)
 
 
 def _served(

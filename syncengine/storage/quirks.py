@@ -237,6 +237,8 @@ _OBJECTS = Capabilities(
     windows=_WINDOWS,
 )
 
+S3 = Family("s3", ("s3fs.core.S3FileSystem", "syncengine.storage.objects.s3_unmade.S3Address"), _s3_stamp, _OBJECTS)
+
 FAMILIES: Tuple[Family, ...] = (
     Family(
         "memory",
@@ -330,7 +332,7 @@ FAMILIES: Tuple[Family, ...] = (
     ),
     Family("sshfs", ("sshfs.spec.SSHFileSystem",), _timed_stamp, evolve(_SFTP, threads=8)),
     Family("sftp", ("fsspec.implementations.sftp.SFTPFileSystem",), _timed_stamp, _SFTP),
-    Family("s3", ("s3fs.core.S3FileSystem",), _s3_stamp, _OBJECTS),
+    S3,
     Family(
         "gcs",
         ("gcsfs.core.GCSFileSystem",),

@@ -156,7 +156,7 @@ def test_doctor_says_who_serves_a_bucket_and_why(
 
     said = capsys.readouterr().out
     assert ended.value.code in (0, None)
-    assert "why: obstore reads and writes, s3fs lists and does the rest" in said
+    assert "why: obstore reads and writes, and s3fs does what obstore cannot" in said
     assert "create_if_absent: no" in said
     assert "not known before the first write" in said
     assert moto.keys(bucket) == ()

@@ -22,7 +22,7 @@ _REFRESHED_AFTER = timedelta(minutes=5)
 
 _OLD_LIMIT = timedelta(minutes=5)
 
-_S3_CLASS = "s3fs.core.S3FileSystem"
+_S3_CLASSES = ("s3fs.core.S3FileSystem", "syncengine.storage.objects.s3_unmade.Unmade")
 _CLIENT_KWARGS = {
     *("endpoint_url", "region_name", "use_ssl", "verify", "api_version"),
     *("aws_access_key_id", "aws_secret_access_key", "aws_session_token"),
@@ -34,7 +34,10 @@ _CONFIG_KWARGS = {
 }
 _S3_CONFIG = {"addressing_style", "payload_signing_enabled", "us_east_1_regional_endpoint"}
 _SESSION_KWARGS = {"profile", "use_listings_cache", "listings_expiry_time", "max_paths", "skip_instance_cache"}
-_OWN_AUTHORITIES = ("AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE")
+AUTHORITIES = ("AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE")
+"""Variables of the environment that change which certificates are trusted."""
+PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
+"""Variables of the environment that name proxies, in capital or small letters."""
 
 
 @frozen
@@ -56,7 +59,7 @@ def reason_against(filesystem: Any) -> Optional[str]:
     except ImportError:
         return "obstore is not installed (pip install 'syncengine[fast]')"
     names = qualified_names(type(filesystem))
-    if names[0] != _S3_CLASS:
+    if names[0] not in _S3_CLASSES:
         family = names[0].rpartition(".")[2]
         return f"obstore serves S3 only, and only by s3fs itself; this is a {family}"
     return next(iter(_against_s3(filesystem)), None)
@@ -101,11 +104,11 @@ def s3_options(filesystem: Any, bucket: str) -> Union[StoreOptions, str]:
     config: Dict[str, Any] = {"bucket": bucket, "region": client.meta.region_name or "us-east-1"}
     endpoint = str(client.meta.endpoint_url)
     style = str((settings.s3 or {}).get("addressing_style") or "auto")
-    config.update(_address(endpoint, bucket, style, given=_is_given(filesystem, endpoint)))
+    config.update(address(endpoint, bucket, style, given=_is_given(filesystem, endpoint)))
     if filesystem.req_kw.get("RequestPayer"):
         config["request_payer"] = True
     credentials = _credentials(filesystem, client, config)
-    return StoreOptions(config, _client_options(endpoint, settings), credentials)
+    return StoreOptions(config, client_options(endpoint, settings), credentials)
 
 
 def _against_session(client: Any, bucket: str) -> Optional[str]:
@@ -121,7 +124,7 @@ def _against_session(client: Any, bucket: str) -> Optional[str]:
     if found is not None:
         return f"the session's configuration sets {found}"
     if str(client.meta.endpoint_url).startswith("https://"):
-        own = next((name for name in _OWN_AUTHORITIES if os.environ.get(name)), None)
+        own = next((name for name in AUTHORITIES if os.environ.get(name)), None)
         if own is not None:
             return f"the environment's {own} changes which certificates are trusted"
     return None
@@ -138,7 +141,7 @@ def _is_given(filesystem: Any, endpoint: str) -> bool:
     return bool(named) or not host.endswith((".amazonaws.com", ".amazonaws.com.cn"))
 
 
-def _address(endpoint: str, bucket: str, style: str, *, given: bool) -> Dict[str, Any]:
+def address(endpoint: str, bucket: str, style: str, *, given: bool) -> Dict[str, Any]:
     """Return how the bucket is addressed, by the rules of botocore: of a given endpoint in the path, unless asked."""
     if not given:
         return {"virtual_hosted_style_request": style != "path" and "." not in bucket}
@@ -148,7 +151,8 @@ def _address(endpoint: str, bucket: str, style: str, *, given: bool) -> Dict[str
     return {"endpoint": f"{parts.scheme}://{bucket}.{parts.netloc}{parts.path}", "virtual_hosted_style_request": True}
 
 
-def _client_options(endpoint: str, settings: Any) -> Dict[str, Any]:
+def client_options(endpoint: str, settings: Any) -> Dict[str, Any]:
+    """Return the limits of a store: those of *settings*, in seconds."""
     options: Dict[str, Any] = {
         "connect_timeout": timedelta(seconds=float(settings.connect_timeout)),
         # botocore's limit is on one silence, as this one is; the request as a whole may take as long as it moves.

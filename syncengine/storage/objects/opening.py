@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any, Iterable, Tuple
+import os
+from typing import TYPE_CHECKING, Any, Callable, Iterable, Mapping, Tuple, Union
 
 from ...errors import RecipeError, StorageError
 from ..object_store import ObjectStorageClient
 from ..quirks import family_of
 from ..translation import translated
 from .service import ObjectService
+
+if TYPE_CHECKING:
+    from .obstore_options import StoreOptions
+
+_BESIDE = "obstore reads and writes, and s3fs does what obstore cannot"
 
 
 def object_client(
@@ -21,6 +27,26 @@ def object_client(
     hidden = tuple(secrets)
     service, why = service_for(filesystem, bucket, secrets=hidden)
     return ObjectStorageClient(service, root, identity=identity, storage=storage, why=why)
+
+
+def unmade_client(
+    make: Callable[[], Any],
+    options: Mapping[str, Any],
+    path: str,
+    *,
+    identity: str,
+    storage: str,
+    secrets: Iterable[str] = (),
+) -> ObjectStorageClient:
+    """Return a client for *path* in S3; *make* makes the filesystem with *options* only when it is needed."""
+    from .s3_unmade import Deferred, plain_options
+
+    bucket, _, root = path.strip("/").partition("/")
+    found = plain_options(options, bucket, os.environ) if bucket else None
+    if found is None:
+        return object_client(make(), path, identity=identity, storage=storage, secrets=secrets)
+    service = _beside(Deferred(make), bucket, found, tuple(secrets))
+    return ObjectStorageClient(service, root, identity=identity, storage=storage, why=_BESIDE)
 
 
 def service_for(filesystem: Any, bucket: str, *, secrets: Tuple[str, ...] = ()) -> Tuple[ObjectService, str]:
@@ -39,30 +65,40 @@ def service_for(filesystem: Any, bucket: str, *, secrets: Tuple[str, ...] = ()) 
 
 
 def _s3_service(filesystem: Any, bucket: str, alone: str, *, secrets: Tuple[str, ...]) -> Tuple[ObjectService, str]:
-    from .fast import FastService
     from .obstore_options import reason_against
     from .s3 import S3Service
 
-    base = S3Service(filesystem, bucket, secrets=secrets)
-    reason = reason_against(filesystem)
-    if reason is not None:
-        return base, f"{alone}: {reason}"
+    reason: Any = reason_against(filesystem)
+    if reason is None:
+        try:
+            reason = _s3_options(filesystem, bucket, secrets)
+        except StorageError as error:
+            # Whatever keeps obstore from being set up, the filesystem itself can tell the user, or serve all the same.
+            reason = f"obstore could not be set up: {error}"
+    if isinstance(reason, str):
+        return S3Service(filesystem, bucket, secrets=secrets), f"{alone}: {reason}"
+    return _beside(filesystem, bucket, reason, secrets), _BESIDE
+
+
+def _beside(filesystem: Any, bucket: str, options: StoreOptions, secrets: Tuple[str, ...]) -> ObjectService:
+    """Return a service through obstore that leaves to *filesystem* what obstore cannot do."""
+    from .fast import FastService
+    from .obstore_options import store_of
+    from .s3 import S3Service
+    from .s3_direct import direct_to
+
+    base = S3Service(filesystem, bucket, secrets=secrets, direct=direct_to(options))
     try:
-        store = _store(filesystem, bucket, secrets)
-    except StorageError as error:
-        # Whatever keeps obstore from being set up, the filesystem itself can tell the user, or serve all the same.
-        return base, f"{alone}: obstore could not be set up: {error}"
-    if isinstance(store, str):
-        return base, f"{alone}: {store}"
-    return FastService(base, store, secrets=secrets), "obstore reads and writes, s3fs lists and does the rest"
+        return FastService(base, store_of(options), secrets=secrets)
+    except Exception as error:  # obstore's classes have no base of their own below Exception
+        raise translated(error, bucket, secrets=secrets) from error
 
 
-def _store(filesystem: Any, bucket: str, secrets: Tuple[str, ...]) -> Any:
-    """Return an obstore store of *bucket*, or the reason why there cannot be one."""
-    from .obstore_options import StoreOptions, s3_options, store_of
+def _s3_options(filesystem: Any, bucket: str, secrets: Tuple[str, ...]) -> Union[StoreOptions, str]:
+    """Return what an obstore store of *bucket* is made with, or the reason why there cannot be one."""
+    from .obstore_options import s3_options
 
     try:
-        options = s3_options(filesystem, bucket)
-        return store_of(options) if isinstance(options, StoreOptions) else options
+        return s3_options(filesystem, bucket)
     except Exception as error:
         raise translated(error, bucket, secrets=secrets) from error

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from functools import partial
-from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 from attrs import evolve
 
@@ -16,7 +16,7 @@ from ...core.entry import Entry, Kind, Stamp
 from ...core.paths import shown
 from ...errors import NotFound, PreconditionFailed, StorageError, Unavailable, Unsupported
 from ..protocol import Expectation, Precondition, exactly
-from ..quirks import family_of
+from ..quirks import S3
 from ..translation import translated
 from .names import key_refusal
 from .s3_client import Refused, S3Client, error_code, was_repeated
@@ -35,12 +35,17 @@ from .s3_values import (
 )
 from .service import Headers, ObjectInfo, PartReader, ServiceFacts
 
+if TYPE_CHECKING:
+    from .s3_direct import DirectS3
+
 MAX_KEY_BYTES = 1024
 MAX_PARTS = 10_000
 MEBIBYTE = 1 << 20
 BYTES_IN_FLIGHT = 128 * MEBIBYTE
 PARTS_AT_ONCE = 4
 _BULK_KEYS = 1000
+_DELETED = (200, 204)
+_PRECONDITION_FAILED = 412
 
 FACTS = ServiceFacts(
     name="s3",
@@ -59,7 +64,10 @@ nothing about the completion of an upload in parts.
 
 
 class S3Service:
-    """One bucket. *single_copy_bytes* is the largest object that one request copies; larger ones go in parts."""
+    """One bucket. *single_copy_bytes* is the largest object that one request copies; larger ones go in parts.
+
+    *direct* asks for pages and deletions without the filesystem, which then need not have been made.
+    """
 
     def __init__(
         self,
@@ -70,13 +78,15 @@ class S3Service:
         facts: ServiceFacts = FACTS,
         single_copy_bytes: int = 5 << 30,
         copy_part_bytes: int = 512 * MEBIBYTE,
+        direct: Optional[DirectS3] = None,
     ) -> None:
         self.facts = facts
         self.bucket = bucket
         self._client = S3Client(filesystem, bucket, secrets=secrets)
         self._single_copy_bytes = single_copy_bytes
         self._copy_part_bytes = copy_part_bytes
-        self._read_stamp = family_of(filesystem).stamp
+        self._direct = direct
+        self._read_stamp = S3.stamp
 
     # Looking
 
@@ -86,6 +96,22 @@ class S3Service:
 
     def pages(self, prefix: str, *, start_after: str = "", page_size: int = 1000) -> Iterator[Sequence[ObjectInfo]]:
         """Yield every object whose key starts with *prefix*, page by page, in byte order of the keys."""
+        if self._direct is None:
+            yield from self._pages(prefix, start_after, page_size)
+            return
+        from .s3_direct import Unclear
+
+        last = start_after
+        try:
+            for page in self._direct.pages(prefix, start_after=start_after, page_size=page_size):
+                last = page[-1].key if page else last
+                yield page
+        except Unclear:
+            for rest in self._pages(prefix, last, page_size):
+                # Some servers begin where they like.
+                yield [info for info in rest if info.key > last]
+
+    def _pages(self, prefix: str, start_after: str, page_size: int) -> Iterator[List[ObjectInfo]]:
         start = {"StartAfter": start_after} if start_after else {}
         for page in self._listing(Prefix=prefix, MaxKeys=page_size, **start):
             yield list(listed(page, self._read_stamp))
@@ -355,12 +381,17 @@ class S3Service:
     def delete(self, key: str, *, expect: Precondition) -> None:
         """Delete one object; a missing one is gone already, unless *expect* names a version."""
         condition = self._condition(key, expect)
+        status = 0 if self._direct is None else self._direct.delete(key, condition.get("IfMatch"))
+        if status in _DELETED:
+            return
+        if status == _PRECONDITION_FAILED:
+            raise PreconditionFailed(f"{shown(key)}: it has changed", path=key)
         with self._client.writing(key, expect):
             try:
                 self._client.run("delete_object", Key=key, **condition)
             except StorageError as error:
                 # Where the first try's answer was lost, nothing being there any more is what was asked for.
-                if not (was_repeated(error) and self.head(key) is None):
+                if not ((status is None or was_repeated(error)) and self.head(key) is None):
                     raise
 
     def delete_many(self, keys: Sequence[str]) -> Dict[str, Optional[StorageError]]:
@@ -398,7 +429,9 @@ class S3Service:
         return None
 
     def close(self) -> None:
-        """Leave the connections to the filesystem, which may be the user's and closes them with itself."""
+        """Leave the connections of the filesystem to it, which may be the user's and closes them with itself."""
+        if self._direct is not None:
+            self._direct.close()
 
 
 def _named_part(number: int, answer: Mapping[str, Any]) -> Dict[str, Any]:

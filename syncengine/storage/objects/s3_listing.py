@@ -54,13 +54,13 @@ def _take(response_dict: Dict[str, Any], customized_response_dict: Dict[str, Any
     body = response_dict.get("body") if _asked.get() else None
     if response_dict.get("status_code") != 200 or not isinstance(body, bytes) or b"&#" in body:
         return
-    objects = _objects(body)
+    objects = objects_in(body)
     if objects:
         customized_response_dict[OBJECTS] = objects
         response_dict["body"] = _CONTENTS.sub(b"", body, count=1)
 
 
-def _objects(body: bytes) -> List[ObjectInfo]:
+def objects_in(body: bytes) -> List[ObjectInfo]:
     """Return the objects in the text of a page, none where it is not all as S3 writes it."""
     try:
         text = body.decode("utf-8")

@@ -1,0 +1,321 @@
+"""S3 without its filesystem: what is signed and listed by plain requests, and when the filesystem is made after all."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from contextlib import contextmanager
+from datetime import datetime, timezone
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, Dict, Iterator, List, Optional
+from unittest.mock import patch
+
+import botocore.auth
+import pytest
+import s3fs
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials as BotocoreCredentials
+from object_servers import KEY, SECRET, S3Server
+
+from syncengine.errors import NotFound, PreconditionFailed, StorageError
+from syncengine.storage.conformance import Bytes
+from syncengine.storage.location import locate
+from syncengine.storage.objects.obstore_options import StoreOptions, s3_options
+from syncengine.storage.objects.s3_direct import DirectS3, Unclear, direct_to
+from syncengine.storage.objects.s3_unmade import plain_options
+from syncengine.storage.objects.signing import Credentials, encoded_path, encoded_query, signed
+from syncengine.storage.protocol import ABSENT, ANYTHING, exactly
+
+NOW = datetime(2026, 11, 22, 20, 30, 5, tzinfo=timezone.utc)
+HERE = {"key": KEY, "secret": SECRET, "endpoint_url": "http://127.0.0.1:9"}
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "query", "headers", "token"),
+    [
+        ("GET", "/bucket", {"list-type": "2", "prefix": "a/b c+d~e", "max-keys": "1000"}, {}, None),
+        ("GET", "/", {"continuation-token": "1ueG/=+x", "start-after": "ü\U0010ffff\n"}, {}, "a+token/="),
+        ("DELETE", "/bucket/../a//b/./ü%20 ~", {}, {"If-Match": '"0123"'}, None),
+        ("DELETE", "/k", {}, {"X-Amz-Request-Payer": "requester"}, "t"),
+    ],
+)
+def test_requests_are_signed_as_botocore_signs_them(
+    method: str, path: str, query: Dict[str, str], headers: Dict[str, str], token: Optional[str]
+) -> None:
+    place, text = encoded_path(path), encoded_query(query)
+    given = {"Host": "store.example:444", **headers}
+    url = f"http://store.example:444{place}?{text}" if text else f"http://store.example:444{place}"
+    request = AWSRequest(method=method, url=url, headers=headers)
+    with patch("botocore.auth.get_current_datetime", return_value=NOW.replace(tzinfo=None)):
+        botocore.auth.S3SigV4Auth(BotocoreCredentials(KEY, SECRET, token), "s3", "eu-west-1").add_auth(request)
+
+    ours = signed(method, place, text, given, credentials=Credentials(KEY, SECRET, token), region="eu-west-1", now=NOW)
+
+    assert ours["Authorization"] == request.headers["Authorization"]
+
+
+def test_nothing_shows_who_signs() -> None:
+    assert SECRET not in repr(Credentials(KEY, SECRET, "t"))
+    assert SECRET not in repr(DirectS3("http://h/b", StoreOptions({"secret_access_key": SECRET}, {})))
+
+
+# What is known without the filesystem
+
+
+@pytest.mark.parametrize(
+    ("options", "environment"),
+    [
+        (HERE, {}),
+        ({**HERE, "token": "t"}, {}),
+        ({"anon": True, "endpoint_url": "http://127.0.0.1:9"}, {}),
+        ({**HERE, "requester_pays": True}, {"AWS_DEFAULT_REGION": "eu-west-3"}),
+        ({"endpoint_url": "http://127.0.0.1:9"}, {"AWS_ACCESS_KEY_ID": "k", "AWS_SECRET_ACCESS_KEY": "s"}),
+        (
+            {"client_kwargs": {"endpoint_url": "http://h:1/x", "region_name": "eu-west-1"}, "key": "k", "secret": "s"},
+            {"AWS_ACCESS_KEY_ID": "not this", "AWS_SECRET_ACCESS_KEY": "one", "AWS_SESSION_TOKEN": "either"},
+        ),
+        ({"key": "k", "secret": "s"}, {"AWS_ENDPOINT_URL": "http://h:1", "AWS_ENDPOINT_URL_S3": "http://h:2"}),
+        ({"key": "k", "secret": "s"}, {"AWS_ENDPOINT_URL": "http://h:1", "AWS_DEFAULT_REGION": "us-west-2"}),
+        ({"key": "k", "secret": "s"}, {"AWS_DEFAULT_REGION": "eu-central-1"}),
+        ({**HERE, "config_kwargs": {"s3": {"addressing_style": "virtual"}, "read_timeout": 7}}, {}),
+        ({**HERE, "config_kwargs": {"s3": {"addressing_style": "path"}, "connect_timeout": 7}}, {}),
+    ],
+)
+def test_what_is_plain_is_read_as_the_filesystem_reads_it(
+    options: Dict[str, Any], environment: Dict[str, str], usual_environment: pytest.MonkeyPatch
+) -> None:
+    for name, value in environment.items():
+        usual_environment.setenv(name, value)
+
+    read = plain_options(options, "bucket", os.environ)
+
+    asked = s3_options(s3fs.S3FileSystem(**options, skip_instance_cache=True), "bucket")
+    assert isinstance(read, StoreOptions)
+    assert isinstance(asked, StoreOptions)
+    assert (dict(read.config), dict(read.client)) == (asked.config, asked.client)
+
+
+@pytest.mark.parametrize(
+    ("options", "environment"),
+    [
+        ({"endpoint_url": "http://h:1"}, {}),
+        ({"endpoint_url": "http://h:1", "key": "k"}, {}),
+        ({"key": "k", "secret": "s"}, {}),
+        (HERE, {"AWS_USE_FIPS_ENDPOINT": "true"}),
+        (HERE, {"AWS_PROFILE": "other"}),
+        (HERE, {"https_proxy": "http://proxy:1"}),
+        ({"key": "k", "secret": "s"}, {"AWS_DEFAULT_REGION": "eu-west-1", "AWS_CA_BUNDLE": "/etc/own.pem"}),
+        ({**HERE, "profile": "other"}, {}),
+        ({**HERE, "use_ssl": False}, {}),
+        ({**HERE, "s3_additional_kwargs": {"ServerSideEncryption": "aws:kms"}}, {}),
+        ({**HERE, "client_kwargs": {"endpoint_url": "http://h:2"}}, {}),
+        ({**HERE, "client_kwargs": {"aws_access_key_id": "other"}}, {}),
+        ({**HERE, "client_kwargs": {"verify": False}}, {}),
+        ({**HERE, "config_kwargs": {"region_name": "eu-west-1"}}, {}),
+        ({**HERE, "config_kwargs": {"proxies": {}}}, {}),
+        ({**HERE, "whatever": 1}, {}),
+    ],
+)
+def test_what_is_not_plain_is_left_to_the_filesystem(options: Dict[str, Any], environment: Dict[str, str]) -> None:
+    assert plain_options(options, "bucket", environment) is None
+
+
+def test_a_configuration_of_the_aws_is_left_to_the_filesystem(tmp_path: Any) -> None:
+    config = tmp_path / "config"
+    config.write_text("[default]\ns3 =\n  use_accelerate_endpoint = true\n", "utf-8")
+
+    assert plain_options(HERE, "bucket", {"AWS_CONFIG_FILE": str(config)}) is None
+
+
+@pytest.fixture
+def usual_environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    for name in list(os.environ):
+        if name.upper().startswith("AWS_") or name == "REQUESTS_CA_BUNDLE":
+            monkeypatch.delenv(name)
+    return monkeypatch
+
+
+_SCAN = """
+import sys, syncengine
+found = sorted(entry.path for entry in syncengine.scan(sys.argv[1]).entries)
+print(len(found), "s3fs" in sys.modules, "botocore" in sys.modules)
+"""
+
+
+def test_a_listing_needs_neither_s3fs_nor_botocore(moto: S3Server) -> None:
+    bucket = moto.bucket()
+    moto.fill(bucket, {"a": b"1", "b/c": b"2", "marker/": b"", "odd//key": b"3"})
+    environment = {**os.environ, "FSSPEC_S3": json.dumps({"key": KEY, "secret": SECRET, "endpoint_url": moto.url})}
+
+    said = subprocess.run(
+        [sys.executable, "-c", _SCAN, f"s3://{bucket}"], env=environment, capture_output=True, text=True, check=True
+    )
+
+    assert said.stdout.split() == ["2", "False", "False"]
+
+
+# Pages
+
+
+@contextmanager
+def answering(*answers: Any) -> Iterator[List[str]]:
+    """Answer each request with the next (status, body), the last one for ever; yield the URL, then what was asked."""
+    asked: List[str] = []
+    waiting = list(answers)
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def answer(self) -> None:
+            asked.append(f"{self.command} {self.path}")
+            status, body = waiting.pop(0) if len(waiting) > 1 else waiting[0]
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        do_GET = do_DELETE = answer
+
+        def log_message(self, format: str, *arguments: Any) -> None:  # noqa: A002 - as above
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    asked.append(f"http://127.0.0.1:{server.server_address[1]}")
+    try:
+        yield asked
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def direct(url: str) -> DirectS3:
+    options = plain_options({**HERE, "endpoint_url": url}, "bucket", {})
+    assert options is not None
+    found = direct_to(options)
+    assert found is not None
+    return found
+
+
+def page(*keys: str, token: str = "") -> bytes:
+    objects = "".join(
+        f'<Contents><Key>{key}</Key><LastModified>2026-01-01T00:00:00.000Z</LastModified><ETag>"{"0" * 32}"</ETag>'
+        "<Size>1</Size></Contents>"
+        for key in keys
+    )
+    more = f"<NextContinuationToken>{token}</NextContinuationToken>" if token else ""
+    state = f"<IsTruncated>{'true' if token else 'false'}</IsTruncated>"
+    return f"<ListBucketResult>{state}{more}{objects}</ListBucketResult>".encode()
+
+
+def test_pages_follow_each_other_by_their_tokens() -> None:
+    with answering((200, page("a", "b", token="one")), (200, page("c"))) as asked:
+        client = direct(asked[0])
+
+        found = [[info.key for info in each] for each in client.pages("", start_after="", page_size=1000)]
+
+        client.close()
+    assert found == [["a", "b"], ["c"]]
+    assert len(asked) == 3
+    assert "continuation-token=one" in asked[2]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        (403, b""),
+        (301, page("a")),
+        (503, b"<Error><Code>SlowDown</Code></Error>"),
+        (200, b""),
+        (200, b"<html>a proxy's greeting</html>"),
+        (200, page("a")[:-20]),
+        (200, page("a").replace(b"<IsTruncated>false</IsTruncated>", b"")),
+        (200, page("a").replace(b"false", b"true")),
+        (200, page("a").replace(b"<Size>", b"<Length>")),
+        (200, page("a&#10;b")),
+    ],
+)
+def test_what_is_not_a_plain_page_is_not_interpreted(answer: Any) -> None:
+    with answering(answer) as asked:
+        client = direct(asked[0])
+
+        with pytest.raises(Unclear):
+            list(client.pages("", start_after="", page_size=1000))
+
+        client.close()
+
+
+def test_a_listing_that_becomes_unclear_is_finished_by_the_filesystem(moto: S3Server) -> None:
+    bucket = moto.bucket()
+    moto.fill(bucket, dict.fromkeys("abcdef", b"1"))
+    client = moto.client(bucket)
+    base = client._service._base
+    whole = base._direct.pages
+
+    def breaks(prefix: str, **given: Any) -> Iterator[Any]:
+        pages = whole(prefix, **{**given, "page_size": 2})
+        yield next(pages)
+        pages.close()
+        raise Unclear("it broke")
+
+    with patch.object(base, "_direct", wraps=base._direct) as half:
+        half.pages = breaks
+        assert [entry.path for entry in client.list()] == list("abcdef")
+
+
+def test_who_asks_for_one_key_asks_once(moto: S3Server) -> None:
+    with answering((200, page("a", token="more"))) as asked:
+        client = direct(asked[0])
+
+        assert next(client.pages("", start_after="", page_size=1))[0].key == "a"
+
+        client.close()
+        assert len(asked) == 2
+
+
+def test_a_missing_bucket_and_a_refused_login_are_told_as_ever(moto: S3Server) -> None:
+    options = {"key": KEY, "secret": SECRET, "endpoint_url": moto.url}
+    with pytest.raises(NotFound):
+        list(locate("s3://nobody-made-this-bucket", options=options).open().list())
+    with pytest.raises(StorageError):
+        list(locate("s3://bucket", options={**options, "endpoint_url": "http://127.0.0.1:1"}).open().list())
+
+
+# Deletions
+
+
+def test_a_deletion_names_its_version(moto: S3Server) -> None:
+    client = moto.client(moto.bucket())
+    old = client.write("a b", Bytes(b"1"), expect=ABSENT)
+    new = client.write("a b", Bytes(b"22"), expect=exactly(old))
+
+    with pytest.raises(PreconditionFailed):
+        client.delete("a b", expect=exactly(old))
+    client.delete("a b", expect=exactly(new))
+    with pytest.raises(PreconditionFailed):
+        client.delete("a b", expect=exactly(new))
+    client.delete("a b", expect=ANYTHING)
+
+    assert client.stat("a b") is None
+
+
+def test_a_deletion_whose_answer_was_lost_is_asked_for_again_and_done(moto: S3Server) -> None:
+    client = moto.client(moto.bucket())
+    stamp = client.write("a", Bytes(b"1"), expect=ABSENT)
+    base = client._service._base
+    really = base._direct.delete
+
+    def lost(key: str, etag: Optional[str]) -> Optional[int]:
+        really(key, etag)
+        return None
+
+    with patch.object(base, "_direct", wraps=base._direct) as half:
+        half.delete = lost
+        client.delete("a", expect=exactly(stamp))
+
+    assert client.stat("a") is None
