@@ -8,8 +8,9 @@ from typing import Any, Dict, List, Tuple
 import pytest
 
 import syncengine
+from syncengine.core.entry import Kind
 from syncengine.errors import GuardError, RecipeError
-from tests.trees import files, tree, write
+from tests.trees import aged, files, tree, write
 
 MIRROR: Dict[str, Any] = {"mode": "source-to-destination", "retain": "all"}
 TWO_WAY: Dict[str, Any] = {"mode": "two-way", "retain": "all"}
@@ -92,6 +93,86 @@ def test_what_was_changed_since_is_left_alone_and_named(sides: Tuple[Path, Path]
     assert "gone already" in reasons["e/moved"]
     syncengine.apply(plan)
     assert files(sides[1]) == {"f": "edited since", "d/x": "there again", "same": "=", "new/other": "somebody's"}
+
+
+@pytest.fixture
+def renamed(sides: Tuple[Path, Path]) -> Tuple[Path, Path, str]:
+    """A run by which the destination follows the rename of a whole directory, and the id of the one before."""
+    aged(sides[0])
+    first = syncengine.sync(*sides, **TWO_WAY)
+    (sides[0] / "d").rename(sides[0] / "moved")
+    assert syncengine.plan(*sides, **TWO_WAY)["moved"].kind is Kind.DIRECTORY
+    return (*sides, first.run_id)
+
+
+def test_a_directory_that_was_moved_as_a_whole_goes_back_as_a_whole(renamed: Tuple[Path, Path, str]) -> None:
+    sides = renamed[:2]
+    before = tree(sides[1])
+    run = syncengine.sync(*sides, **TWO_WAY)
+
+    plan = syncengine.undo(run.run_id, *sides, **TWO_WAY)
+    assert does(plan) == [("move", "d")]
+    assert not plan.problems
+    undone = syncengine.apply(plan)
+    assert undone.ok
+    assert tree(sides[1]) == before
+
+    syncengine.apply(syncengine.undo(undone.run_id, *sides, **TWO_WAY))
+    assert tree(sides[1]) == tree(sides[0])
+
+
+def test_two_way_nothing_is_deleted_because_a_moved_directory_went_back(renamed: Tuple[Path, Path, str]) -> None:
+    sides = renamed[:2]
+    run = syncengine.sync(*sides, **TWO_WAY)
+    syncengine.apply(syncengine.undo(run.run_id, *sides, **TWO_WAY))
+
+    plan = syncengine.plan(*sides, **TWO_WAY)
+
+    assert {operation.action for operation in plan} == {syncengine.Action.CREATE}
+    syncengine.apply(plan)
+    assert tree(sides[0]) == tree(sides[1])
+    assert {"d/x", "moved/x"} < set(files(sides[0]))
+
+
+def test_a_moved_directory_in_which_something_changed_stays_and_is_named(renamed: Tuple[Path, Path, str]) -> None:
+    sides = renamed[:2]
+    run = syncengine.sync(*sides, **TWO_WAY)
+    write(sides[1], {"moved/x": "edited since"})
+
+    plan = syncengine.undo(run.run_id, *sides, **TWO_WAY)
+
+    assert plan.empty
+    assert "something in it has changed since the run" in plan.problems[0].message
+
+
+@pytest.mark.parametrize("side", [0, 1], ids=["source", "destination"])
+def test_the_files_of_a_moved_directory_are_restored_under_the_names_they_had(
+    renamed: Tuple[Path, Path, str], side: int
+) -> None:
+    sides, first = renamed[:2], renamed[2]
+    before = {**tree(sides[1]), "moved": None, "moved/x": None}
+    second = syncengine.sync(*sides, **TWO_WAY).run_id
+    where: Dict[str, Any] = {"side": ("source", "destination")[side], **TWO_WAY}
+
+    now = syncengine.restore(*sides, run=second, **where)
+    assert (now.empty, now.problems) == (True, ())
+    then = syncengine.restore(*sides, run=first, delete=True, **where)
+    assert not then.problems
+    syncengine.apply(then)
+    assert {path: text for path, text in before.items() if not path.startswith("moved")} == tree(sides[side])
+
+
+def test_what_was_written_after_its_directory_moved_is_told_from_what_lay_there_before(
+    renamed: Tuple[Path, Path, str],
+) -> None:
+    sides, first = renamed[:2], renamed[2]
+    second = syncengine.sync(*sides, **TWO_WAY).run_id
+    write(sides[0], {"moved/x": "second version", "d/x": "somebody else's"})
+    syncengine.sync(*sides, **TWO_WAY)
+
+    for run, content in ((first, {"d/x": "first"}), (second, {"moved/x": "first"})):
+        syncengine.apply(syncengine.restore(*sides, run=run, delete=True, **TWO_WAY))
+        assert {path: text for path, text in files(sides[1]).items() if "/x" in path} == content
 
 
 def test_a_version_that_was_not_kept_cannot_come_back(sides: Tuple[Path, Path]) -> None:

@@ -11,7 +11,7 @@ from typing import Collection, Dict, Iterable, Iterator, List, Mapping, Optional
 from attrs import define, evolve, field, frozen
 
 from .entry import Entry, Kind, Problem, ProblemKind, Side, Stamp
-from .paths import parents, shown
+from .paths import is_within, parents, shown
 from .plan import Action, Operation, Purpose, Reason
 from .versions import Place
 
@@ -31,11 +31,15 @@ class Wanted:
 
 @frozen
 class Move:
-    """A file that goes back from where a run had moved it."""
+    """A file that goes back from where a run had moved it, or a directory with the ``files`` in it.
+
+    The stamp of a directory says what it must hold to go back as a whole.
+    """
 
     old: str
     new: str
     entry: Entry
+    files: Optional[int] = None
 
 
 Target = Mapping[str, Optional[Wanted]]
@@ -122,9 +126,12 @@ class BringingBack:
             inside = contents.get(directory)
             if inside is None or directory in held or self._stands_as(directory) not in (None, Kind.DIRECTORY):
                 continue
-            if all(path in leaving or path in gone for path in inside):
+            if all(path in leaving or path in gone or self._goes_along(path) for path in inside):
                 gone.add(directory)
         return gone
+
+    def _goes_along(self, path: str) -> bool:
+        return any(move.files is not None and is_within(path, move.new) for move in self.moves)
 
     # ---------------------------------------------------------------- deciding
 
@@ -192,7 +199,8 @@ class BringingBack:
 
     def _move(self, move: Move) -> None:
         origin = (self.side, move.new)
-        self._add(Action.MOVE, move.entry.kind, move.old, origin=origin, expect_origin=move.entry.stamp)
+        stamp = move.entry.stamp
+        self._add(Action.MOVE, move.entry.kind, move.old, origin=origin, expect_origin=stamp, files=move.files)
 
     def _add(self, action: Action, kind: Kind, path: str, **fields: object) -> None:
         reason = fields.pop("reason", _REASONS[self.purpose])

@@ -6,26 +6,31 @@ with its reason: a file that was changed since is somebody's, and a version that
 
 from __future__ import annotations
 
-from typing import Dict, Iterable, List, Mapping, Optional, Tuple
+from typing import Callable, Dict, Iterable, List, Mapping, Optional, Tuple
 
-from attrs import define, field
+from attrs import define, evolve, field
 
 from .bringing_back import Move, Target, Wanted, problem
-from .entry import Entry, Kind, Problem, ProblemKind, Side
+from .entry import Entry, Kind, Problem, ProblemKind, Side, Stamp
 from .plan import Action, Operation, Purpose
 from .report import Outcome, Status
 from .versions import Evidence, Place
+
+Difference = Callable[[Side, str, Stamp], Optional[str]]
+"""Says why a directory of a side does not hold what a stamp says of it, None where it does."""
 
 
 @define(eq=False)
 class Undoing:
     """Takes the outcomes of one run and says what each side should hold again.
 
-    ``evidence`` is about the paths of the run, whose number in it is ``run``.
+    ``evidence`` is about the paths of the run, whose number in it is ``run``. ``difference`` looks into a directory
+    that was moved as a whole.
     """
 
     evidence: Evidence
     run: int
+    difference: Difference = lambda *_: None
     wanted: Dict[Side, Dict[str, Optional[Wanted]]] = field(factory=lambda: {side: {} for side in Side}, init=False)
     moves: Dict[Side, List[Move]] = field(factory=lambda: {side: [] for side in Side}, init=False)
     problems: List[Problem] = field(factory=list, init=False)
@@ -82,7 +87,13 @@ class Undoing:
         side, old = operation.origin
         if (side, old) in self.standing:
             return ProblemKind.COLLISION, "its old name is taken by now"
-        self.moves[side].append(Move(old, operation.path, self.standing[side, operation.path]))
+        moved = self.standing[side, operation.path]
+        if operation.kind is Kind.DIRECTORY and operation.expect_origin is not None:
+            changed = self.difference(side, operation.path, operation.expect_origin)
+            if changed is not None:
+                return ProblemKind.CHANGED, f"{changed} since the run"
+            moved = evolve(moved, stamp=operation.expect_origin)
+        self.moves[side].append(Move(old, operation.path, moved, operation.files))
         return None
 
     def _noted(self, outcome: Outcome) -> Optional[str]:

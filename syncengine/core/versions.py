@@ -15,6 +15,7 @@ from typing import Dict, Iterable, Iterator, List, Mapping, Optional, Tuple
 from attrs import define, field, frozen
 
 from .entry import Entry, Kind, Side, Stamp
+from .moved_directories import follow_directories
 from .paths import is_reserved, is_within
 from .plan import Action, Purpose, Reason
 from .report import Outcome, Status
@@ -196,6 +197,7 @@ class Evidence:
             by_place.setdefault((event.side, event.path), []).append(event)
         for found in by_place.values():
             found.sort(key=lambda event: event.run)
+        follow_directories(by_place)
         return cls(known, by_place, kept)
 
     def paths(self, side: Side, prefix: str = "") -> List[str]:

@@ -270,6 +270,8 @@ class Recorder:
         """
         if operation.moved_from is not None:
             self._forgotten.add(operation.moved_from)
+        if operation.moved_from is not None and operation.kind is Kind.DIRECTORY:
+            self._forgotten.update(row.position for row in self.state.rows((operation.moved_from,)))
         kinds = {operation.kind, operation.kind_before or operation.kind}
         self._forgotten.update(operation.path + ("/" if kind is Kind.DIRECTORY else "") for kind in kinds)
 

@@ -8,7 +8,7 @@ from attrs import define, field
 
 from ..core.comparator import RACE_WINDOW_NS, Question
 from ..core.directory_renames import DirectoryRename, Pair, directory_renames, listing_digest
-from ..core.entry import Entry, Extent, Kind, Problem, Side
+from ..core.entry import Entry, Extent, Kind, Problem, Side, Stamp
 from ..core.paths import is_within, shown
 from ..core.plan import Operation
 from ..core.renames import DigestOf, is_same_content, rename_of
@@ -96,18 +96,15 @@ class _Proof:
         return self._moments.get(generation)
 
 
-def directory_difference(client: StorageClientProtocol, operation: Operation) -> Optional[str]:
-    """Return why the directory that *operation* moves is not the one that was planned, or None where it is."""
-    assert operation.origin is not None
-    _, old = operation.origin
+def directory_difference(client: StorageClientProtocol, directory: str, expected: Optional[Stamp]) -> Optional[str]:
+    """Return why *directory* does not hold what *expected*, of a directory that is moved, says; None where it does."""
     entries: List[Entry] = []
-    for item in client.list(old):
+    for item in client.list(directory):
         if isinstance(item, Entry):
             entries.append(item)
         elif isinstance(item, Problem) and item.extent is not Extent.NOTHING:
             return "something in it cannot be seen"
-    expected = operation.expect_origin
-    same = expected is not None and listing_digest(entries, old) in expected.digests
+    same = expected is not None and listing_digest(entries, directory) in expected.digests
     return None if same else "something in it has changed"
 
 
@@ -121,7 +118,7 @@ def move_directory(client: StorageClientProtocol, operation: Operation) -> None:
     _, old = operation.origin
     if not isinstance(client, SupportsMoveDirectory):
         raise Unsupported(f"{shown(old)}: directories cannot be renamed there", path=operation.path)
-    failure = directory_difference(client, operation)
+    failure = directory_difference(client, old, operation.expect_origin)
     if failure is not None:
         raise PreconditionFailed(f"{shown(old)}: {failure}", path=old)
     client.move_directory(old, operation.path)

@@ -132,7 +132,7 @@ def _origin_difference(
     assert operation.origin is not None
     expected = operation.expect_origin
     if operation.kind is Kind.DIRECTORY and operation.files is not None and found is not None:
-        failure = directory_difference(client, operation)
+        failure = directory_difference(client, path, expected)
         return _problem(operation, path, operation.origin[0], failure) if failure is not None else None
     if operation.kind is Kind.DIRECTORY:
         expected = Stamp()

@@ -10,6 +10,7 @@ from ..core.report import Outcome, Report
 from ..core.undoing import Undoing
 from ..engine import SyncEngine
 from ..errors import RecipeError
+from ..stages.directory_moves import directory_difference
 from .archive import Archive, unknown_run
 from .making import Making
 
@@ -24,7 +25,12 @@ def undo_of(engine: SyncEngine, run: Union[str, Report]) -> Plan:
     places = {(outcome.operation.target, outcome.operation.path) for outcome in done}
     places |= {outcome.operation.origin for outcome in done if outcome.operation.origin is not None}
     evidence = archive.evidence(places.__contains__)
-    undoing = Undoing(evidence, evidence.runs.index(run))
+    clients = archive.job.clients
+    undoing = Undoing(
+        evidence,
+        evidence.runs.index(run),
+        lambda side, directory, expected: directory_difference(clients[side], directory, expected),
+    )
     undoing.take(done)
     making = Making(engine, archive, Purpose.UNDO, run)
     targets = {side: undoing.target(side) for side in Side}
