@@ -14,10 +14,21 @@ from .modes import ConflictPolicy, Retain
 from .paths import shown
 from .plan import Conflict, ConflictKind, Inside, Operation, Resolution
 from .reconcile import kept_by_only_if
-from .resolve import copy_name, decided, keeps_both, loser_of, newer, operations_for, resolution_of
+from .resolve import (
+    TOLERANCE_NS,
+    copy_name,
+    decided,
+    keeps_both,
+    loser_of,
+    newer,
+    newest,
+    operations_for,
+    resolution_of,
+)
 
 Digest = Callable[[Question], Optional[str]]
 Look = Callable[[Side, str], Optional[Entry]]
+ContentTime = Callable[[Side, Entry], Optional[int]]
 
 Chooser = Callable[[Conflict], str]
 """A function of the user's that decides one conflict: it returns the name of a resolution."""
@@ -30,35 +41,58 @@ _ALGORITHM = "sha256"
 
 @frozen(eq=False)
 class Conflicts:
-    """Decides conflicts as the settings ask; *digest_of* and *look* answer for names that keep the losing version."""
+    """Decides conflicts as the settings ask.
+
+    *digest_of* and *look* answer for names that keep the losing version; *content_time* for a side whose listings do
+    not tell the time of the content though it is kept, by a request for each file.
+    """
 
     drafts: Drafts
     digest_of: Digest = field(default=lambda _: None)
     look: Look = field(default=lambda *_: None)
     choose: Optional[Chooser] = None
+    content_time: ContentTime = field(default=lambda *_: None)
 
     def decided(self, change: Change, kind: ConflictKind, *, inside: Tuple[Inside, ...] = ()) -> Decided:
         """Return the conflict that *change* is, with the operations that resolve it.
 
         It stays open, with problems that say why, where a side cannot hold what the resolution would bring to it.
         """
-        times_count = all(traits.true_mtime for traits in self.drafts.traits.values())
-        open_conflict = evolve(self.drafts.conflict(change, kind), inside=inside)
+        open_conflict = evolve(self.drafts.conflict(change, kind), inside=inside, newer=self._newer(change, kind))
         if kind is ConflictKind.KIND_CLASH and not inside:
             return open_conflict, (), ()
         conflict = (
-            decided(open_conflict, self._policy(), times_count=times_count)
-            if self.choose is None
-            else self._chosen(open_conflict, self.choose, times_count=times_count)
+            decided(open_conflict, self._policy()) if self.choose is None else self._chosen(open_conflict, self.choose)
         )
         operations = self._operations(conflict, change)
         problems = (*self._kept(conflict, operations), *self._unholdable(operations))
         return (open_conflict, (), problems) if problems else (conflict, self._sized(operations), ())
 
-    def _chosen(self, conflict: Conflict, choose: Chooser, *, times_count: bool) -> Conflict:
+    def _newer(self, change: Change, kind: ConflictKind) -> Optional[Resolution]:
+        """Return which version is newer; None where times do not tell, or where nobody will ask for them."""
+        if kind not in (ConflictKind.CREATE_CREATE, ConflictKind.MODIFY_MODIFY):
+            return None
+        traits = self.drafts.traits
+        if not all(each.true_mtime or (each.keeps_mtime and self._time_decides) for each in traits.values()):
+            return None
+        mine, theirs = (self._time(side, change.entry(side)) for side in Side)
+        tolerance_ns = max(TOLERANCE_NS, *(each.mtime_granularity_ns for each in traits.values()))
+        return newest(mine, theirs, tolerance_ns=tolerance_ns)
+
+    @property
+    def _time_decides(self) -> bool:
+        """Whether the answer is worth a request: it decides now, or a reviewer may ask for it."""
+        return self.choose is not None or self._policy() in (ConflictPolicy.NEWEST, ConflictPolicy.MANUAL)
+
+    def _time(self, side: Side, entry: Optional[Entry]) -> Optional[int]:
+        if entry is None or self.drafts.traits[side].true_mtime:
+            return None if entry is None else entry.stamp.mtime_ns
+        return self.content_time(side, entry)
+
+    def _chosen(self, conflict: Conflict, choose: Chooser) -> Conflict:
         resolution = resolution_of(choose(conflict), "what the conflict function returns")
         if resolution is Resolution.NEWER:
-            safe = times_count and self.drafts.settings.retain is not Retain.NONE
+            safe = self.drafts.settings.retain is not Retain.NONE
             resolution = newer(conflict) if safe else Resolution.KEEP_BOTH
         return evolve(conflict, resolution=resolution, decided_by=f"function:{choose.__name__}")
 

@@ -47,6 +47,8 @@ class SideTraits:
     listing_digests: Tuple[str, ...] = ()
     cheap_reads: bool = False
     true_mtime: bool = False
+    keeps_mtime: bool = False
+    """The time of the content is kept with it, though listings do not tell it."""
     mtime_granularity_ns: int = 1
     max_name_bytes: Optional[int] = None
     unicode_form: Optional[str] = None

@@ -248,6 +248,9 @@ class Conflict:
     inside: Tuple[Inside, ...] = ()
     key: Optional[str] = None
     """The path under which both sides are compared, where a side knows several spellings of a name."""
+    newer: Optional[Resolution] = None
+    """What ``newer`` comes to: the side whose content is newer, ``keep-both`` on a tie or where a time is missing; None
+    where a side keeps no times of its content, or was not asked for them."""
 
     def stamp(self, side: Side) -> Optional[Stamp]:
         """Return what *side* holds; None where it was removed there."""
@@ -494,7 +497,8 @@ class Plan:
         """Return this plan with the matching conflicts decided.
 
         *to* is ``source``, ``destination``, ``newer``, ``keep-both`` or ``skip``. Raises RecipeError where nothing but
-        files that face directories matches and the plan does not know what is in those directories.
+        files that face directories matches and the plan does not know what is in those directories, and where ``newer``
+        is asked of a side whose times are not those of its content.
         """
         from .resolve import resolved  # a sibling that needs these classes
 

@@ -19,7 +19,10 @@ from .paths import parent, shown
 from .plan import Action, Conflict, ConflictKind, Operation, Plan, Reason, Resolution
 
 TOLERANCE_NS = 2_000_000_000
-"""Modification times closer than this are a tie: the coarsest common clock (FAT) ticks every two seconds."""
+"""Modification times closer than this are a tie: the coarsest common clock (FAT) ticks every two seconds.
+
+Where a side's clock is coarser still, its tick is the tolerance.
+"""
 
 _BY_POLICY = {
     ConflictPolicy.SOURCE: Resolution.SOURCE,
@@ -29,11 +32,8 @@ _BY_POLICY = {
 }
 
 
-def decided(conflict: Conflict, policy: ConflictPolicy, *, times_count: bool) -> Conflict:
-    """Return *conflict* with the resolution that *policy* gives it; open under the manual policy.
-
-    *times_count* says that modification times of both sides are those of the content.
-    """
+def decided(conflict: Conflict, policy: ConflictPolicy) -> Conflict:
+    """Return *conflict* with the resolution that *policy* gives it; open under the manual policy."""
     if policy is ConflictPolicy.MANUAL:
         return conflict
     resolution = _BY_POLICY[policy]
@@ -48,17 +48,20 @@ def decided(conflict: Conflict, policy: ConflictPolicy, *, times_count: bool) ->
         survivor = Resolution.SOURCE if conflict.source is not None else Resolution.DESTINATION
         return evolve(conflict, resolution=survivor, decided_by=f"rule:{policy.value}")
     if resolution is Resolution.NEWER:
-        resolution = newer(conflict) if times_count else Resolution.KEEP_BOTH
+        resolution = newer(conflict)
     return evolve(conflict, resolution=resolution, decided_by=f"rule:{policy.value}")
 
 
-def newer(conflict: Conflict) -> Resolution:
-    """Return the side whose file is newer; keeping both on a tie or where a time is missing."""
-    mine = conflict.source.mtime_ns if conflict.source is not None else None
-    theirs = conflict.destination.mtime_ns if conflict.destination is not None else None
-    if mine is None or theirs is None or abs(mine - theirs) <= TOLERANCE_NS:
+def newest(source_ns: Optional[int], destination_ns: Optional[int], *, tolerance_ns: int = TOLERANCE_NS) -> Resolution:
+    """Return the side whose content has the later time; keeping both on a tie or where a time is missing."""
+    if source_ns is None or destination_ns is None or abs(source_ns - destination_ns) <= tolerance_ns:
         return Resolution.KEEP_BOTH
-    return Resolution.SOURCE if mine > theirs else Resolution.DESTINATION
+    return Resolution.SOURCE if source_ns > destination_ns else Resolution.DESTINATION
+
+
+def newer(conflict: Conflict) -> Resolution:
+    """Return the side whose file is known to be newer, and keeping both where none is."""
+    return conflict.newer or Resolution.KEEP_BOTH
 
 
 def winner_of(conflict: Conflict) -> Side:
@@ -206,6 +209,8 @@ def resolved(plan: Plan, chosen: Callable[[Any], bool], *, to: Union[str, Side, 
         if not chosen(conflict) or not _can_be_decided(conflict, plan):
             conflicts.append(conflict)
             continue
+        if resolution is Resolution.NEWER:
+            _refuse_unknown_times(conflict)
         decided_conflict = evolve(conflict, resolution=resolution, decided_by=f"user:{by}")
         conflicts.append(decided_conflict)
         replaced.append(conflict)
@@ -214,6 +219,16 @@ def resolved(plan: Plan, chosen: Callable[[Any], bool], *, to: Union[str, Side, 
         _refuse_kind_clashes(plan, chosen)
         return plan
     return plan.edited([*_without(plan.operations, replaced), *added], conflicts=tuple(conflicts))
+
+
+def _refuse_unknown_times(conflict: Conflict) -> None:
+    """Raise RecipeError where the time of an upload would be taken for the time of an edit."""
+    both_exist = None not in (conflict.source, conflict.destination)
+    if both_exist and conflict.kind is not ConflictKind.KIND_CLASH and conflict.newer is None:
+        raise RecipeError(
+            f"which version of {shown(conflict.path)} is newer is not known: a side does not keep the modification "
+            "times of its content, or was not asked for them; resolve it to keep-both, source or destination"
+        )
 
 
 def _can_be_decided(conflict: Conflict, plan: Plan) -> bool:

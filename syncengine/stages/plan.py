@@ -8,7 +8,7 @@ from attrs import evolve, field, frozen
 
 from ..core.bootstrap import in_force, without_effect
 from ..core.comparator import Change
-from ..core.conflicts import Chooser, Conflicts, Look
+from ..core.conflicts import Chooser, Conflicts, ContentTime, Look
 from ..core.drafts import Drafts, SideTraits
 from ..core.entry import Entry, Extent, Kind, Problem, ProblemKind, Side, Snapshot
 from ..core.guards import Blocker, BlockerKind, emptied_blockers
@@ -20,7 +20,7 @@ from ..core.renames import Rename, renames, unfinished
 from ..errors import StorageError
 from ..events import PlanMade
 from ..state.manager import SyncStateManager
-from ..storage.protocol import StorageClientProtocol, SupportsNames
+from ..storage.protocol import StorageClientProtocol, SupportsContentTimes, SupportsNames
 from ..storage.routes import stays_inside
 from .diff import settling
 from .directory_moves import renamed_directories
@@ -122,7 +122,13 @@ class MakePlan:
                 job.state.bootstrap.todo if job.state is not None else ("",),
             ),
             stateful=job.state is not None,
-            deciding=Conflicts(drafts, settling(job.clients, job.draw), looking(job.clients), self.choose),
+            deciding=Conflicts(
+                drafts,
+                settling(job.clients, job.draw),
+                looking(job.clients),
+                self.choose,
+                content_times(job.clients, job.draw),
+            ),
             tally=job.tally,
         )
 
@@ -249,6 +255,7 @@ def traits_of(client: StorageClientProtocol, *, same_place: bool = False) -> Sid
         listing_digests=capabilities.listing_digests,
         cheap_reads=capabilities.cheap_reads,
         true_mtime=capabilities.mtime_is_content_time,
+        keeps_mtime=isinstance(client, SupportsContentTimes),
         mtime_granularity_ns=capabilities.mtime_granularity_ns,
         max_name_bytes=capabilities.max_name_bytes,
         unicode_form=capabilities.unicode_form,
@@ -275,6 +282,24 @@ def looking(clients: Mapping[Side, StorageClientProtocol]) -> Look:
             return None  # a copy is written only where nothing stands, so not knowing loses nothing
 
     return look
+
+
+def content_times(
+    clients: Mapping[Side, StorageClientProtocol], draw: Callable[[Side], None] = lambda _: None
+) -> ContentTime:
+    """Return a function that asks one side for the time of a content; None where it does not know."""
+
+    def content_time(side: Side, entry: Entry) -> Optional[int]:
+        client = clients[side]
+        if not isinstance(client, SupportsContentTimes):
+            return None
+        draw(side)
+        try:
+            return client.content_time(entry.own_path, expect=evolve(entry.stamp, digests=()))
+        except StorageError:
+            return None  # both are kept where a time is missing
+
+    return content_time
 
 
 def _leftovers(snapshots: Mapping[Side, Snapshot]) -> Iterator[Tuple[Side, str]]:

@@ -22,7 +22,7 @@ from .digests import digest_of
 from .drivers.content import Incoming, collected
 from .objects.conditions import ConditionMemory, Conditions
 from .objects.listing import ObjectListing
-from .objects.reading import FIRST_BYTES, ObjectSource, RangePool, mtime_text
+from .objects.reading import FIRST_BYTES, ObjectSource, RangePool, mtime_of, mtime_text
 from .objects.service import Headers, ObjectInfo, ObjectService
 from .protocol import (
     ANYTHING,
@@ -386,6 +386,11 @@ class ObjectStorageClient:
             size = self._service.part_size(key, expect=found)
             told.update(() if size is None else (f"{PARTS}{size}:{found.etag}",))
         return tuple(sorted(told))
+
+    def content_time(self, path: str, *, expect: Optional[Stamp] = None) -> Optional[int]:
+        """Return the time kept in the metadata ``mtime`` of exactly the expected version, by one look."""
+        headers = self._standing(path, expect).headers
+        return None if headers is None else mtime_of(headers)
 
     def close(self) -> None:
         """Let go of connections."""

@@ -275,6 +275,17 @@ class SupportsChangeTimes(Protocol):
 
 
 @runtime_checkable
+class SupportsContentTimes(Protocol):
+    """A storage that keeps the modification time of a content though its listings tell another time."""
+
+    def content_time(self, path: str, *, expect: Optional[Stamp] = None) -> Optional[int]:
+        """Return that time of exactly the expected version in nanoseconds since the epoch; None where none is kept.
+
+        Costs a request.
+        """
+
+
+@runtime_checkable
 class SupportsPreserve(Protocol):
     """A storage that keeps a version under a second name without moving its bytes, where it can."""
 

@@ -91,9 +91,13 @@ def http_date(value: Any) -> Optional[int]:
 
 
 def _memory_stamp(info: Info) -> Stamp:
-    # The time of writing is an identity, not a time of the content; listings give it as a number, looks as a time.
+    # When the file was made is an identity; when it was written to last is the time of its content.
     created = nanoseconds(info.get("created"))
-    return Stamp(size=whole(info.get("size")), version=None if created is None else str(created // 1000))
+    return Stamp(
+        size=whole(info.get("size")),
+        mtime_ns=nanoseconds(info.get("modified")),
+        version=None if created is None else str(created // 1000),
+    )
 
 
 def _zip_stamp(info: Info) -> Stamp:
@@ -251,11 +255,14 @@ FAMILIES: Tuple[Family, ...] = (
             delete_if_unchanged=True,
             server_copy=True,
             server_move=True,
+            set_mtime=True,
             real_directories=True,
             listing_sorted=True,
+            mtime_is_content_time=True,
+            mtime_granularity_ns=1000,
             cheap_reads=True,
             ephemeral=True,
-            stamps=("size", "version"),
+            stamps=("size", "mtime_ns", "version"),
         ),
     ),
     Family(

@@ -893,7 +893,8 @@ def test_a_conflict_is_listed_with_what_each_side_holds() -> None:
     planner = two_way({"f": "x@20"}, {"f": "y@10"}, {"f": "old"}, conflict=ConflictPolicy.MANUAL)
     plain = [evolve(stamp(text), digests=()) for text in ("x@20", "y@10")]
 
-    assert planner.conflicts == [Conflict("f", ConflictKind.MODIFY_MODIFY, stamp("old"), plain[0], plain[1])]
+    expected = Conflict("f", ConflictKind.MODIFY_MODIFY, stamp("old"), plain[0], plain[1], newer=Resolution.SOURCE)
+    assert planner.conflicts == [expected]
     assert planner.operations == []
 
 

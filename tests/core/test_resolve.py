@@ -29,6 +29,7 @@ from syncengine.core.resolve import (
     decided,
     keeps_both,
     newer,
+    newest,
     operations_for,
     winner_of,
 )
@@ -40,7 +41,9 @@ BASE = Stamp(1, 0)
 
 
 def conflict(kind: ConflictKind, source: Optional[Stamp] = OLD, destination: Optional[Stamp] = NEW) -> Conflict:
-    return Conflict("d/f.txt", kind, BASE, source, destination)
+    times = [None if stamp is None else stamp.mtime_ns for stamp in (source, destination)]
+    both = None not in (source, destination)
+    return Conflict("d/f.txt", kind, BASE, source, destination, newer=newest(*times) if both else None)
 
 
 EDITS = (ConflictKind.CREATE_CREATE, ConflictKind.MODIFY_MODIFY)
@@ -75,7 +78,7 @@ POLICY_CELLS = [
 
 @pytest.mark.parametrize(("says", "found", "policy", "expected"), POLICY_CELLS)
 def test_a_policy_decides(says: str, found: Conflict, policy: ConflictPolicy, expected: Optional[Resolution]) -> None:
-    answer = decided(found, policy, times_count=True)
+    answer = decided(found, policy)
 
     assert answer.resolution is expected
     assert answer.open is (expected is None)
@@ -84,7 +87,9 @@ def test_a_policy_decides(says: str, found: Conflict, policy: ConflictPolicy, ex
 
 @pytest.mark.parametrize("kind", EDITS)
 def test_times_that_do_not_count_decide_nothing(kind: ConflictKind) -> None:
-    assert decided(conflict(kind), ConflictPolicy.NEWEST, times_count=False).resolution is BOTH
+    unknown = evolve(conflict(kind), newer=None)
+
+    assert decided(unknown, ConflictPolicy.NEWEST).resolution is BOTH
 
 
 @pytest.mark.parametrize(
@@ -94,12 +99,17 @@ def test_times_that_do_not_count_decide_nothing(kind: ConflictKind) -> None:
 def test_times_within_the_tolerance_are_a_tie(apart: int, expected: Resolution) -> None:
     start = 10**18
 
-    assert newer(conflict(EDITS[0], Stamp(1, start + apart), Stamp(1, start))) is expected
+    assert newest(start + apart, start) is expected
+
+
+@pytest.mark.parametrize(("apart", "expected"), [(5 * TOLERANCE_NS, BOTH), (5 * TOLERANCE_NS + 1, S)])
+def test_a_coarser_clock_widens_the_tolerance(apart: int, expected: Resolution) -> None:
+    assert newest(apart, 0, tolerance_ns=5 * TOLERANCE_NS) is expected
 
 
 @pytest.mark.parametrize(("source", "destination"), [(Stamp(1), NEW), (NEW, Stamp(1)), (Stamp(1), Stamp(1))])
 def test_a_missing_time_is_a_tie_and_the_source_keeps_the_name(source: Stamp, destination: Stamp) -> None:
-    found = decided(conflict(EDITS[0], source, destination), ConflictPolicy.NEWEST, times_count=True)
+    found = decided(conflict(EDITS[0], source, destination), ConflictPolicy.NEWEST)
 
     assert found.resolution is BOTH
     assert winner_of(found) is SOURCE
@@ -347,7 +357,7 @@ def plan_of(
 
 
 OTHER = Operation(Action.CREATE, Kind.FILE, DESTINATION, "other", origin=(SOURCE, "other"), expect_origin=OLD, size=3)
-TWO = (conflict(EDITS[0]), Conflict("e", EDITS[1], BASE, NEW, OLD))
+TWO = (conflict(EDITS[0]), evolve(conflict(EDITS[1], NEW, OLD), path="e"))
 
 
 @pytest.mark.parametrize(
@@ -429,3 +439,15 @@ def test_retention_follows_the_settings_of_the_plan() -> None:
 def test_an_unknown_decision_names_the_nearest() -> None:
     with pytest.raises(RecipeError, match="did you mean 'source'"):
         plan_of(*TWO).resolve("**", to="sorce")
+
+
+def test_newer_is_refused_where_times_are_not_those_of_the_content() -> None:
+    uploaded = evolve(conflict(EDITS[1]), newer=None)
+
+    with pytest.raises(RecipeError, match=r"d/f\.txt is newer is not known.*keep-both"):
+        plan_of(uploaded).resolve("**", to="newer")
+    assert plan_of(uploaded).resolve("**", to="keep-both").unresolved == ()
+
+
+def test_newer_needs_no_times_where_there_is_only_one_version() -> None:
+    assert plan_of(conflict(ConflictKind.DELETE_MODIFY, None)).resolve("**", to="newer").unresolved == ()

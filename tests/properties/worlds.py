@@ -97,7 +97,8 @@ class Memory(MemoryPlace):
         self.filesystem.pseudo_dirs[:] = kept
 
     def times(self) -> Dict[str, float]:
-        return {}
+        start, store = len(self.root) + 1, self.filesystem.store
+        return {path[start:]: store[path].modified.timestamp() for path in self._all(store)}
 
 
 class FlatFileSystem(BareFileSystem):

@@ -803,3 +803,20 @@ def test_a_web_folder_whose_name_looks_like_a_protocol_is_listed(tmp_path: Path)
 
     files = [path for path in listed if path.endswith((".py", ".txt"))]
     assert files == ["http/client.py", "https.txt", "other/httpx.txt"]
+
+
+def test_memory_hands_the_time_of_a_content_on_and_tells_it_in_listings_and_looks() -> None:
+    client = locate(f"memory://{uuid.uuid4().hex}").open()
+    moment = 1_600_000_000_123_456_789
+    written = client.write("a", Bytes(b"1"), expect=ABSENT, mtime_ns=moment)
+    copied = client.copy("a", "b", expect=ABSENT)
+    listed = {item.path: item.stamp for item in client.list() if isinstance(item, Entry)}
+
+    assert written.mtime_ns == copied.mtime_ns == moment // 1000 * 1000
+    assert listed == {"a": written, "b": copied} == {path: client.stat(path).stamp for path in "ab"}
+
+
+def test_memory_takes_a_time_that_no_calendar_has_for_none() -> None:
+    client = locate(f"memory://{uuid.uuid4().hex}").open()
+
+    assert client.write("a", Bytes(b"1"), expect=ABSENT, mtime_ns=10**30).size == 1

@@ -522,3 +522,14 @@ def test_an_abandoned_temporary_object_is_swept_and_a_users_never(server: S3Serv
 
     assert (client.sweep(name), client.sweep(name), client.sweep("file")) == (True, False, False)
     assert server.keys(bucket) == ("file",)
+
+
+def test_the_time_of_a_content_is_told_by_one_look_and_is_not_that_of_the_upload(moto: S3Server) -> None:
+    client = moto.client(moto.bucket())
+    stamp = client.write("a", Bytes(b"1"), expect=ABSENT, mtime_ns=1_600_000_000_500_000_000)
+    moto.fill(client._service.bucket, {"b": b"2"})
+
+    assert client.content_time("a", expect=stamp) == 1_600_000_000_500_000_000
+    assert client.content_time("b") is None
+    with pytest.raises(PreconditionFailed):
+        client.content_time("a", expect=evolve(stamp, etag="another"))

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import io
 import threading
-from typing import Any, Optional
+from contextlib import suppress
+from datetime import datetime, timedelta, timezone
+from typing import Any, List, Optional
 
 from ...core.paths import parent
 from ..quirks import Info
-from .base import Admit, Driver
+from .base import Admit, Child, Driver
 from .content import Incoming, pour
 
 # Every client of this process writes to one memory, so conditions on it hold for all of them.
 _MEMORY_LOCK = threading.RLock()
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
 class MemoryDriver(Driver):
@@ -31,7 +34,21 @@ class MemoryDriver(Driver):
             file = self.filesystem.store.get(key)
             if file is None:
                 return super().info(path)
-            return {"name": key, "size": file.size, "type": "file", "created": file.created}
+            return self._told(key, file)
+
+    @staticmethod
+    def _told(key: str, file: Any) -> Info:
+        """Return what a file in memory says of itself, the time of its content included, which fsspec leaves out."""
+        return {"name": key, "size": file.size, "type": "file", "created": file.created, "modified": file.modified}
+
+    def children(self, key: str) -> List[Child]:
+        """Return the names below a directory, files with all that they say of themselves."""
+        with self.lock:
+            store = self.filesystem.store
+            return [
+                (name, self._told(info["name"], store[info["name"]]) if info["type"] == "file" else info)
+                for name, info in super().children(key)
+            ]
 
     def opened(self, path: str, size: Optional[int]) -> Any:
         """Return a copy of the content: every opener of a memory file would get the same object and position."""
@@ -53,13 +70,23 @@ class MemoryDriver(Driver):
         with self.lock:
             admit()
             self.filesystem.pipe_file(path, content.getvalue())
+            if mtime_ns is not None:
+                self.set_mtime(path, mtime_ns)
             return self.info(path)
+
+    def set_mtime(self, path: str, mtime_ns: int) -> None:
+        """Hand the time of the content on, in whole microseconds; a time that no calendar has is left out."""
+        with self.lock, suppress(OverflowError):
+            file = self.filesystem.store[self.filesystem._strip_protocol(path)]  # noqa: SLF001 - as below
+            file.modified = _EPOCH + timedelta(microseconds=mtime_ns // 1000)
 
     def copy(self, old: str, new: str, admit: Admit, *, absent: bool) -> None:
         """Copy at once."""
         with self.lock:
             admit()
             self.filesystem.cp_file(old, new)
+            strip = self.filesystem._strip_protocol  # noqa: SLF001 - as below
+            self.filesystem.store[strip(new)].modified = self.filesystem.store[strip(old)].modified
 
     def rename(self, old: str, new: str, *, absent: bool) -> None:
         """Hang the file under its new name; the version stays."""
