@@ -43,6 +43,8 @@ class Directories:
     drafts: Drafts
     _frozen: Set[str] = field(factory=set, init=False)
     _replaced: Dict[str, _Replacement] = field(factory=dict, init=False)
+    _beside: Dict[str, _Replacement] = field(factory=dict, init=False)
+    """Directories that a file joins where there are no real ones."""
     _opened: Dict[str, Side] = field(factory=dict, init=False)
     """Files that a directory replaces, and on which side."""
     _removals: Dict[Side, Dict[str, _Waiting]] = field(factory=lambda: {side: {} for side in Side}, init=False)
@@ -63,7 +65,7 @@ class Directories:
         """Note that what both sides have at a path stays; what could not be seen may be there on both."""
         for side in Side:
             # Only where a removal waits does it matter what was there before: nearly every run has none.
-            waits = self._removals[side] or self._replaced
+            waits = self._removals[side] or self._replaced or self._beside
             entry = seen.source if side is Side.SOURCE else seen.destination
             if waits and (entry is not None or isinstance(seen, Views)):
                 self.hold(seen.path, side)
@@ -110,7 +112,10 @@ class Directories:
             self.hold(change.path, target)
             return created
         if not self.drafts.traits[target].real_directories:
-            return created  # a file and names below it can stand side by side there
+            # A file and names below it can stand side by side there, but what survives cannot come to the other side.
+            if self.drafts.settings.mode.is_bidirectional:
+                self._beside[change.path] = _Replacement(change, target)
+            return created
         self._replaced[change.path] = _Replacement(change, target)
         return evolve(
             created,
@@ -135,7 +140,9 @@ class Directories:
 
     def blocked_replacements(self) -> Iterator[Change]:
         """Yield the changes in which a file should replace a directory, but something survives in it."""
-        yield from (each.change for path, each in self._replaced.items() if path in self._surviving[each.side])
+        for path, each in (*self._replaced.items(), *self._beside.items()):
+            if path in self._surviving[each.side]:
+                yield each.change
 
     # ------------------------------------------------------------- directories
 
