@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Dict, Iterator, List
+from typing import Any, Dict, Iterator, List, Tuple
 
 import pytest
 import yaml
 
+from tests.storage.object_servers import S3Server, moto_server, shared_models
+
+from . import schema
 from .places import PLACES
 
 HERE = Path(__file__).parent
-PAIRS = (("memory", "memory"), ("local", "local"), ("local", "insensitive"), ("local", "decomposed"))
+PAIRS = (
+    ("memory", "memory"),
+    ("local", "local"),
+    ("local", "insensitive"),
+    ("local", "decomposed"),
+    ("local", "mac"),
+    ("local", "s3"),
+    ("s3", "local"),
+)
+
+
 OF_ONE_SIDE = {"case_sensitive_source": 0, "case_insensitive_destination": 1, "nfd_destination": 1}
 
 
@@ -19,32 +32,58 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--scenarios", action="append", default=[], help="a file of scenarios to perform")
 
 
+@pytest.fixture(scope="session")
+def s3() -> Iterator[S3Server]:
+    """Serve S3 from memory, for as long as scenarios need it."""
+    with shared_models(), moto_server() as url:
+        yield S3Server(url)
+
+
 def scenarios(path: Path) -> Iterator[Dict[str, Any]]:
-    """Yield the scenarios of a file, each with the file's defaults."""
+    """Yield the scenarios of a file, each with the file's defaults; refuse what the runner would not check."""
     document = yaml.safe_load(path.read_text(encoding="utf-8"))
-    assert document["schema"] == 1, f"{path}: only schema 1 is known"
-    for scenario in document["scenarios"]:
-        yield {**document["defaults"], **scenario}
+    if document.get("schema") != 1:
+        raise pytest.UsageError(f"{path}: only schema 1 is known")
+    unknown = set(document) - {"schema", "defaults", "scenarios"} | set(document.get("defaults") or {}) - set(
+        schema.DEFAULTS
+    )
+    if unknown:
+        raise pytest.UsageError(f"{path}: unknown keys: {', '.join(sorted(unknown))}")
+    seen = set()
+    for found in document["scenarios"]:
+        scenario = {**schema.DEFAULTS, **(document.get("defaults") or {}), **found}
+        problems = [*schema.problems(scenario)]
+        if scenario.get("id") in seen:
+            problems.append("the id is taken")
+        if not any(able(scenario, pair) for pair in PAIRS):
+            problems.append(f"no pair of places has {scenario['requires']}")
+        if problems:
+            raise pytest.UsageError(f"{path}: {scenario.get('id')}: " + "; ".join(problems))
+        seen.add(scenario["id"])
+        yield scenario
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "scenario" not in metafunc.fixturenames:
         return
     files = [Path(name) for name in metafunc.config.getoption("--scenarios")] or [HERE / "two-way.yaml"]
-    cases: List[Any] = []
-    for path in files:
-        for scenario in scenarios(path):
-            for pair in PAIRS:
-                if not able(scenario, pair):
-                    continue
-                for renames in (True, False):
-                    if scenario["renames"] == "any" or renames:
-                        name = f"{scenario['id']}-{'-'.join(pair)}-{'renames' if renames else 'plain'}"
-                        cases.append(pytest.param(scenario, pair, renames, id=name))
+    cases = [case for path in files for scenario in scenarios(path) for case in performances(scenario)]
     metafunc.parametrize(("scenario", "pair", "renames"), cases)
 
 
-def able(scenario: Dict[str, Any], pair: Any) -> bool:
+def performances(scenario: Dict[str, Any]) -> Iterator[Any]:
+    """Yield the parameters of each performance of *scenario*."""
+    for pair in PAIRS:
+        for renames in (True, False):
+            # Requests take time: the usual run has one performance of each scenario with a server.
+            rare = pair == ("s3", "local") or (pair == ("local", "s3") and not renames and scenario["renames"] == "any")
+            marks: List[Any] = [pytest.mark.thorough] if rare else []
+            if able(scenario, pair) and (scenario["renames"] == "any" or renames):
+                name = f"{scenario['id']}-{'-'.join(pair)}-{'renames' if renames else 'plain'}"
+                yield pytest.param(scenario, pair, renames, id=name, marks=marks)
+
+
+def able(scenario: Dict[str, Any], pair: Tuple[str, str]) -> bool:
     """Say whether both places have what the scenario requires; where names are folded no rename is recognised."""
     places = [PLACES[name].abilities for name in pair]
     folds = not {"case_insensitive_destination", "nfd_destination"}.isdisjoint(places[1])

@@ -91,3 +91,9 @@ class DecomposingClient(FoldingClient):
 
     folds_case = False
     form = "NFD"
+
+
+class MacClient(DecomposingClient):
+    """Does both, as the disks of a Mac may."""
+
+    folds_case = True
