@@ -329,3 +329,127 @@ def test_a_directory_that_was_copied_and_removed_is_moved_by_its_content_only(si
     assert report.ok
     assert "move d/ e" not in said(plan)
     assert settled(sides)
+
+
+class Stopped(BaseException):
+    """The process was killed."""
+
+
+def killed_after_the_rename(sides: Sides, monkeypatch: pytest.MonkeyPatch, method: str = "move_directory") -> None:
+    """Sync, and die when the other side has followed the rename and nothing of it is recorded."""
+    move = getattr(LocalStorageClient, method)
+
+    def killed(self: LocalStorageClient, *arguments: Any, **options: Any) -> None:
+        move(self, *arguments, **options)
+        raise Stopped
+
+    with monkeypatch.context() as patched:
+        patched.setattr(LocalStorageClient, method, killed)
+        with pytest.raises(Stopped):
+            syncengine.sync(*both(sides), **TWO_WAY)
+
+
+EDITED_SINCE: Dict[str, Tuple[Edit, List[str]]] = {
+    "edited where it was renamed": (lambda here, _: write(here, {"e/a": "edited"}), ["update e/a"]),
+    "edited where it followed": (lambda _, there: write(there, {"e/a": "edited"}), ["update e/a"]),
+    "deleted where it was renamed": (lambda here, _: (here / "e/a").unlink(), ["delete e/a"]),
+    "deleted where it followed": (lambda _, there: (there / "e/a").unlink(), ["delete e/a"]),
+    "deleted with its directory": (lambda here, _: shutil.rmtree(here / "e/deep"), ["delete e/deep/x"]),
+    "something added": (lambda here, _: write(here, {"e/new": "n"}), ["create e/new"]),
+    "nothing": (lambda *_: None, []),
+}
+
+
+@pytest.mark.parametrize("renames", [True, False])
+@pytest.mark.parametrize("says", list(EDITED_SINCE))
+def test_an_edit_after_a_killed_rename_is_a_clean_edit(
+    sides: Sides, says: str, renames: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    os.rename(sides[0] / "d", sides[0] / "e")
+    killed_after_the_rename(sides, monkeypatch)
+    edit, expected = EDITED_SINCE[says]
+    edit(*sides)
+    wanted = {**files(sides[0])} if "followed" not in says else {**files(sides[1])}
+    report = syncengine.sync(*both(sides), renames=renames, **TWO_WAY)
+
+    assert report.ok, report
+    assert report.plan.conflicts == ()
+    assert set(expected) <= {f"{each.action.value} {each.path}" for each in report.plan}
+    assert files(sides[0]) == files(sides[1]) == wanted
+    assert settled(sides)
+
+
+def test_edits_on_both_sides_after_a_killed_rename_are_one_conflict(
+    sides: Sides, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    os.rename(sides[0] / "d", sides[0] / "e")
+    killed_after_the_rename(sides, monkeypatch)
+    for side, text in zip(sides, ("mine", "theirs!")):
+        write(side, {"e/a": text})
+    plan = plan_of(sides, conflict="keep-both")
+    syncengine.apply(plan)
+
+    assert [each.path for each in plan.conflicts] == ["e/a"]
+    assert {"mine", "theirs!"} <= {*files(sides[0]).values()}
+    assert settled(sides)
+
+
+def test_what_is_destroyed_because_of_a_begun_rename_is_kept(sides: Sides, monkeypatch: pytest.MonkeyPatch) -> None:
+    os.rename(sides[0] / "d", sides[0] / "e")
+    killed_after_the_rename(sides, monkeypatch)
+    (sides[0] / "e/a").unlink()
+    write(sides[0], {"e/deep/x": "edited"})
+    syncengine.sync(*both(sides), **TWO_WAY)
+
+    assert sorted(trash(sides[1]).values()) == ["A", "XX"]
+
+
+def test_an_edit_after_the_killed_rename_of_a_file_is_a_clean_edit(
+    sides: Sides, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    os.rename(sides[0] / "d/a", sides[0] / "b")
+    killed_after_the_rename(sides, monkeypatch, "move")
+    write(sides[1], {"b": "edited"})
+    report = syncengine.sync(*both(sides), **TWO_WAY)
+
+    assert report.plan.conflicts == ()
+    assert said(report.plan) == ["update  b"]
+    assert settled(sides)
+
+
+def test_a_begun_rename_that_was_not_done_is_only_a_hint(sides: Sides, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What stands under the new name is somebody else's file, and nothing is taken for agreed on."""
+    os.rename(sides[0] / "d", sides[0] / "e")
+
+    def never(*_: Any) -> None:
+        raise Stopped
+
+    with monkeypatch.context() as patched:
+        patched.setattr(LocalStorageClient, "move_directory", never)
+        with pytest.raises(Stopped):
+            syncengine.sync(*both(sides), **TWO_WAY)
+    for side, text in zip(sides, ("mine", "theirs!")):
+        shutil.rmtree(side / "e", ignore_errors=True)
+        shutil.rmtree(side / "d", ignore_errors=True)
+        write(side, {"e/a": text})
+    plan = plan_of(sides, conflict="keep-both")
+    syncengine.apply(plan)
+
+    assert [(each.path, each.kind.value) for each in plan.conflicts] == [("e/a", "create_create")]
+    assert settled(sides)
+
+
+def test_nothing_is_left_of_a_begun_rename_that_was_taken_up(sides: Sides, monkeypatch: pytest.MonkeyPatch) -> None:
+    os.rename(sides[0] / "d", sides[0] / "e")
+    killed_after_the_rename(sides, monkeypatch)
+
+    assert [(each.kind, each.paths) for each in intents_of(sides)] == [("move", ("d", "e"))]
+    syncengine.sync(*both(sides), **TWO_WAY)
+    assert intents_of(sides) == []
+
+
+def intents_of(sides: Sides) -> List[Any]:
+    with syncengine.SyncEngine(*both(sides), **TWO_WAY) as engine:
+        state = engine.job().state
+        assert state is not None
+        return state.intents()

@@ -101,17 +101,32 @@ class Recorder:
                 trash=plan.settings.trash,
             )
         )
-        for operation in plan.operations:
-            if operation.action is Action.MOVE and operation.group is not None and _follows_rename(operation):
-                self._intend(operation)
+        self._intend()
         self._last = self.clock()
         self._changed_kind = {each.compared_as for each in plan.operations if each.reason is Reason.KIND_CHANGED}
         self._agree(agreement for agreement in plan.agreements if agreement.path not in newer)
 
-    def _intend(self, operation: Operation) -> None:
-        """Note that an edit is about to follow a rename: after a crash between the two they look like a conflict."""
-        paths = (str(operation.moved_from), operation.path)
-        self.state.add_intent(Intent(operation.id, "rename", paths, {"side": operation.target.other.value}))
+    def _intend(self) -> None:
+        """Note which renames are about to be followed.
+
+        After a crash an edit that was to follow its rename looks like a conflict, and so does one that a user makes
+        to what was moved already and not recorded.
+        """
+        if self.plan.purpose is not Purpose.SYNC:
+            return
+        moves = [each for each in self.plan.operations if each.action is Action.MOVE and not each.respells]
+        intents = [
+            Intent(
+                each.id,
+                "rename" if each.group is not None and _follows_rename(each) else "move",
+                (str(each.moved_from), each.path),
+                {"side": each.target.other.value},
+            )
+            for each in moves
+            if each.group is None or _follows_rename(each)
+        ]
+        if intents:
+            self.state.add_intents(*intents)
 
     def _newer_paths(self) -> Set[str]:
         """Return the paths whose rows were written by another plan since this one was made."""
@@ -408,7 +423,9 @@ class Recorder:
         self.flush()
         if not report.interrupted and self.plan.purpose is Purpose.SYNC:
             self.state.set_bootstrap(self._still_to_see(report))
-        self.state.remove_intents(self._ended_intents(report))
+        ended = self._ended_intents(report)
+        if ended:
+            self.state.remove_intents(ended)
         counts = {status.value: len(outcomes) for status, outcomes in report.by_status.items()}
         assert self._journal is not None
         self._journal.finish(finished_at, applied_in_full=report.ok)

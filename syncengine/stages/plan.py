@@ -6,6 +6,7 @@ from typing import Callable, Dict, Iterable, Iterator, Mapping, Optional, Sequen
 
 from attrs import evolve, field, frozen
 
+from ..core.begun_moves import after_moves
 from ..core.bootstrap import in_force, without_effect
 from ..core.comparator import Change
 from ..core.conflicts import Chooser, Conflicts, ContentTime, Look
@@ -19,7 +20,7 @@ from ..core.reconcile import Policy, leading_sides, prefers
 from ..core.renames import Rename, renames, unfinished
 from ..errors import StorageError
 from ..events import PlanMade
-from ..state.manager import SyncStateManager
+from ..state.manager import Intent, SyncStateManager
 from ..storage.protocol import StorageClientProtocol, SupportsContentTimes, SupportsNames
 from ..storage.routes import stays_inside
 from .diff import settling
@@ -64,14 +65,25 @@ class MakePlan:
 
         Pairing needs every change at hand, so it holds them in memory: what changed, not what exists.
         """
-        if not job.settings.renames or job.state is None or not job.state.exists or job.path_map or job.folding:
+        if job.state is None or not job.state.exists or job.path_map or job.folding:
             return job.changes
-        known = list(self._without_moved_directories(job, planner, list(job.changes)))
+        changes = self._taken_up(job, job.state.intents())
+        if not job.settings.renames:
+            return changes
+        known = list(self._without_moved_directories(job, planner, list(changes)))
         files = {change.path: change for change in known if isinstance(change, Change) and change.kind is Kind.FILE}
         for rename in self._renames(job, list(files.values())):
             if planner.follow(rename):
                 del files[rename.old], files[rename.new]
         return (item for item in known if item.path in files or not _is_file_change(item))
+
+    @staticmethod
+    def _taken_up(job: Job, intents: Sequence[Intent]) -> Iterable[Changed]:
+        """Return the changes as they look once what a killed run moved, and never recorded, is taken for moved."""
+        moves = [(intent.paths[0], intent.paths[1]) for intent in intents if intent.kind in ("move", "rename")]
+        if not moves or not job.settings.mode.is_bidirectional:
+            return job.changes
+        return after_moves(list(job.changes), moves)
 
     def _without_moved_directories(self, job: Job, planner: Planner, known: Sequence[Changed]) -> Iterable[Changed]:
         """Yield the changes that do not lie in directories which the other side renames as a whole."""

@@ -478,12 +478,13 @@ class SyncStateManager:
 
     # Intents
 
-    def add_intent(self, intent: Intent) -> None:
-        """Record what is about to be done; durable on return, so before the effect."""
+    def add_intents(self, *intents: Intent) -> None:
+        """Record what is about to be done, all at once; durable on return, so before the effects."""
         database, _ = self._running()
-        document = {"kind": intent.kind, "paths": list(intent.paths), "payload": dict(intent.payload)}
         with self._writing(database) as draft:
-            draft.put_intent(encoded(intent.operation), document)
+            for intent in intents:
+                document = {"kind": intent.kind, "paths": list(intent.paths), "payload": dict(intent.payload)}
+                draft.put_intent(encoded(intent.operation), document)
 
     def remove_intents(self, operations: Iterable[str]) -> None:
         """Forget intents whose operations failed or turned out not to have happened."""

@@ -248,7 +248,7 @@ def test_nothing_is_committed_outside_a_run(opened):
         for attempt in (
             lambda: state.commit([plain("a")]),
             lambda: state.set_bootstrap([]),
-            lambda: state.add_intent(Intent("1", "move", ("a", "b"))),
+            lambda: state.add_intents(Intent("1", "move", ("a", "b"))),
             lambda: state.finish(AT, {}),
         ):
             with pytest.raises(StateError, match="No run has begun"):
@@ -347,8 +347,8 @@ def test_intents_stay_until_they_are_settled_with_the_rows_they_protect(opened):
     moved = Intent("0a", "move", ("a", "b\udcff"), {"size": 3})
     with opened() as state:
         state.begin(run())
-        state.add_intent(moved)
-        state.add_intent(Intent("0b", "kind", ("c",)))
+        state.add_intents(moved)
+        state.add_intents(Intent("0b", "kind", ("c",)))
     with opened() as state:
         assert state.intents() == [moved, Intent("0b", "kind", ("c",))]
         state.begin(run(2))
