@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import threading
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Protocol
 
@@ -87,11 +88,22 @@ class FileShelf:
 
     def append(self, name: str, line: bytes) -> None:
         """Write one line at the end of one file."""
-        descriptor = self._open.get(name)
-        if descriptor is None:
-            descriptor = self._open[name] = self._opened(name)
-        while line:
-            line = line[os.write(descriptor, line) :]
+        with self._written(name):
+            descriptor = self._open.get(name)
+            if descriptor is None:
+                descriptor = self._open[name] = self._opened(name)
+            while line:
+                line = line[os.write(descriptor, line) :]
+
+    @contextmanager
+    def _written(self, name: str) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise StateError(
+                f"The journal {self._path(name)} cannot be written: {error.strerror}. What was done stands, and the "
+                "next run finds it; see that the disk of the state is mounted, writable and not full."
+            ) from error
 
     def _opened(self, name: str) -> int:
         os.makedirs(self._directory, mode=0o700, exist_ok=True)
@@ -101,7 +113,8 @@ class FileShelf:
 
     def flush(self, name: str) -> None:
         """Have the kernel write one file to the disk."""
-        os.fsync(self._open[name])
+        with self._written(name):
+            os.fsync(self._open[name])
 
     def close(self, name: str) -> None:
         """Close one file."""

@@ -1,3 +1,4 @@
+import errno
 import json
 import os
 import signal
@@ -83,6 +84,24 @@ def test_without_runs_there_is_nothing_to_read_and_nothing_is_created(tmp_path):
     assert list(journal.read("none")) == []
     assert journal.already_applied("sha256:aa") is None
     assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("call", ["write", "fsync"])
+def test_a_disk_that_takes_no_more_is_told_as_what_it_is(tmp_path, monkeypatch, call):
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    writer = Journal.at(str(tmp_path)).start(started())
+    monkeypatch.setattr(f"syncengine.state.journal.os.{call}", full)
+
+    def recorded():
+        writer.append({"path": "a"})
+        writer.barrier()
+
+    with pytest.raises(StateError, match="cannot be written: No space left"):
+        recorded()
+    monkeypatch.undo()
+    writer.close()
 
 
 @pytest.mark.parametrize("torn", [b'{"event":"opera', b"", b"\xff\xfe", b'{"event":"finished","applied_in_full":true}'])
