@@ -8,12 +8,13 @@ for one round trip.
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import Any, Dict, List, Optional, Tuple
 
 import asyncssh
 
 from . import sftp_packets as packets
-from .sftp_packets import Limits, Malformed, Reply, Request
+from .sftp_packets import Limits, Malformed, Refused, Reply, Request
 
 _LARGEST_PACKET = 4 << 20
 
@@ -70,7 +71,8 @@ class Channel(asyncssh.SSHClientSession[bytes]):
         self._channel.write(packets.greeting())
         self.extensions = packets.extensions_of(await self._greeted)
         if b"limits@openssh.com" in self.extensions:
-            self.limits = packets.limits_in(await self.ask(packets.ask_limits()))
+            with suppress(Refused):
+                self.limits = packets.limits_in(await self.ask(packets.ask_limits()))
 
     def send(self, *requests: Request) -> asyncio.Future[List[Reply]]:
         """Send requests together; the result is all their answers, in order. Raises Lost where nobody listens."""
@@ -132,8 +134,10 @@ class Channel(asyncssh.SSHClientSession[bytes]):
         if not self._greeted.done():
             self._greeted.set_result(packet)
             return
+        if len(packet) < 5:
+            raise Malformed("an answer that is cut off")
         found = self._waiting.pop(int.from_bytes(packet[1:5], "big"), None)
-        if found is None or len(packet) < 5:
+        if found is None:
             raise Malformed("an answer to nothing that was asked")
         batch, index = found
         batch.take(index, packet)

@@ -18,7 +18,8 @@ from .sftp_facts import is_directory, is_link
 from .sftp_packets import Attributes, Refused
 
 _REMEMBERED = 10_000
-_REMEMBERED_SECONDS = 5.0
+REMEMBERED_SECONDS = 5.0
+"""How long a directory that was looked at counts as one; the window of a link that takes its place."""
 
 
 class Directories:
@@ -72,7 +73,7 @@ class Directories:
 
     def _is_known(self, key: str) -> bool:
         seen = self._seen.get(key)
-        return seen is not None and monotonic() - seen < _REMEMBERED_SECONDS
+        return seen is not None and monotonic() - seen < REMEMBERED_SECONDS
 
     def _remember(self, key: str) -> None:
         if len(self._seen) >= _REMEMBERED:

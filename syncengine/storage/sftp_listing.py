@@ -69,10 +69,13 @@ async def _names(channel: Channel, place: bytes) -> List[Tuple[bytes, Attributes
     try:
         while True:
             replies = await channel.send(*[packets.read_directory(handle)] * _READS_AT_ONCE)
-            for reply in replies:
-                if packets.is_end(reply):
-                    return [item for item in found.items() if item[0] not in (b".", b"..")]
-                found.update(packets.names_in(reply))
+            # All of them count: a server that works on several requests at once may say first that this is the end.
+            ended = [packets.is_end(reply) for reply in replies]
+            for reply, is_end in zip(replies, ended):
+                if not is_end:
+                    found.update(packets.names_in(reply))
+            if any(ended):
+                return [item for item in found.items() if item[0] not in (b".", b"..")]
     finally:
         # Nobody waits for the answer: what a directory holds is known by then.
         if channel.lost is None:
@@ -130,12 +133,13 @@ class Walk:
     """One listing, depth first.
 
     *begin* starts to read a directory and returns at once; *finish* waits for what it returned and gives the listing.
-    *check_root* raises where the root itself has gone: then nothing at all is known of what was in it.
+    *is_gone* says whether a directory has disappeared that the server did not find; it raises where the root itself
+    has, as then nothing at all is known of what was in it.
     """
 
     begin: Callable[[str], Any]
     finish: Callable[[str, Any], Listing]
-    check_root: Callable[[], None]
+    is_gone: Callable[[str], bool]
     symlinks: SymlinkPolicy
     prune: Optional[Prune]
     _stack: List[_Level] = field(factory=list, init=False)
@@ -185,10 +189,10 @@ class Walk:
             return item
         try:
             self.open(item.path)
-        except NotFound:
-            self.check_root()
-            return None
         except StorageError as error:
+            # "Not found" is also what servers say of a directory that they cannot open; only a look proves absence.
+            if isinstance(error, NotFound) and self.is_gone(item.path):
+                return None
             return problem_from(error, item.path, extent=Extent.SUBTREE)
         finally:
             self._look_ahead(level)

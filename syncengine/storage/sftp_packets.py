@@ -36,6 +36,7 @@ _USUAL = _HAS_SIZE | _HAS_OWNER | _HAS_MODE | _HAS_TIMES
 
 OK, END, MISSING, DENIED, FAILURE, BAD_MESSAGE = 0, 1, 2, 3, 4, 5
 UNSUPPORTED = 8
+_NO_SUCH_PATH = 10
 
 _HEAD = Struct(">IBI")
 _NUMBER = Struct(">I")
@@ -53,6 +54,11 @@ class Refused(Exception):
     def __init__(self, code: int, text: str) -> None:
         super().__init__(text)
         self.code = code
+
+
+def is_missing(error: Refused) -> bool:
+    """Say whether the server refused because there is nothing; later versions have a second word for it."""
+    return error.code in (MISSING, _NO_SUCH_PATH)
 
 
 class Malformed(Exception):
@@ -334,7 +340,7 @@ def found_in(reply: Reply) -> Optional[Attributes]:
     try:
         return attributes_in(reply)
     except Refused as error:
-        if error.code != MISSING:
+        if not is_missing(error):
             raise
         return None
 

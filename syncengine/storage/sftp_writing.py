@@ -1,4 +1,4 @@
-"""How a file behind SFTP gets its content and its name: drafts beside their places, and renames.
+"""How a file behind SFTP gets its content: drafts beside their places, which get their names when they are complete.
 
 What is written appears all at once: content goes to a temporary name in the same directory, and is renamed when it
 is complete. A small file takes three round trips: open; write, set, look and close; rename.
@@ -10,64 +10,25 @@ import time
 from asyncio import Future
 from collections import deque
 from contextlib import suppress
-from typing import Any, Callable, Deque, Optional, Tuple
+from functools import partial
+from typing import Any, Deque, Optional, Tuple
 
-from attrs import define, field, frozen
+from attrs import define, field
 
-from ..core.entry import Entry, Stamp
-from ..core.paths import encoded, shown
+from ..core.entry import Entry, Kind, Stamp
+from ..core.paths import encoded, parent, shown
 from ..errors import NoSpace, PreconditionFailed, Unavailable
 from . import sftp_packets as packets
+from .protocol import Expectation, Precondition
 from .sftp_channel import Channel, Lost
-from .sftp_facts import entry_of, is_directory, seconds_of, stamp_of
-from .sftp_packets import Attributes, Malformed, Refused
-from .sftp_reading import WINDOW_BYTES, block_bytes, found_at
+from .sftp_facts import seconds_of, stamp_of
+from .sftp_packets import Malformed, Refused
+from .sftp_reading import WINDOW_BYTES, block_bytes, check_unchanged
+from .sftp_renaming import renamed_alone, renamed_over
+from .sftp_site import Site
 from .temporary import release, temporary_name
 
 _COPY_SLICE_BYTES = 64 << 20
-
-Admit = Callable[[Optional[Entry]], None]
-"""Raises PreconditionFailed unless what a look found may be replaced."""
-
-
-@frozen
-class Abilities:
-    """What one server can do besides the standard."""
-
-    renames_over: bool = False
-    hard_links: bool = False
-    rename_refuses: bool = False
-    """Its plain rename never replaces anything, not even in a race: OpenSSH makes a hard link for it."""
-    copies: bool = False
-    link_target_first: Optional[bool] = None
-    """In which order it takes the two paths of a symbolic link; None where nobody knows."""
-
-    @property
-    def creates_alone(self) -> bool:
-        """Whether a name is taken only while it is free, by the server itself."""
-        return self.rename_refuses or self.hard_links
-
-
-# Server programs by what they call themselves, and whether a link's target comes first, as OpenSSH has it.
-_LINK_ORDERS: Tuple[Tuple[str, bool], ...] = (
-    ("OpenSSH", True),
-    ("paramiko", True),
-    ("SFTPGo", True),
-    ("-Go", True),
-    ("AsyncSSH", False),
-)
-
-
-def abilities_of(channel: Channel, server: str) -> Abilities:
-    """Return what the server at the other end of *channel* can do; *server* is what it calls itself."""
-    offered = channel.extensions
-    return Abilities(
-        renames_over=b"posix-rename@openssh.com" in offered,
-        hard_links=b"hardlink@openssh.com" in offered,
-        rename_refuses="OpenSSH" in server,
-        copies=b"copy-data" in offered,
-        link_target_first=next((first for name, first in _LINK_ORDERS if name in server), None),
-    )
 
 
 @define(eq=False)
@@ -119,12 +80,18 @@ class Draft:
         """Return once the server has taken everything that was sent; raises where it took less."""
         await self._settle(-1)
 
-    async def completed(self, mtime_ns: Optional[int], mode: Optional[int]) -> Stamp:
-        """Send what is left, set what is to be set, and return the stamp, which stays true under the final name."""
+    async def completed(self, mtime_ns: Optional[int], mode: Optional[int], *, in_order: bool) -> Stamp:
+        """Send what is left, set what is to be set, and return the stamp, which stays true under the final name.
+
+        A server that does not work *in_order* could set the time before the last bytes are written, so it is asked
+        only after them.
+        """
         modified = seconds_of(mtime_ns)
         # The time of reading tells a sweeper how old a draft is whose content is from long ago.
         settings = packets.set_open(self.handle, mode=mode, accessed=int(time.time()), modified=modified)
         wanted = [] if mode is None and modified is None else [settings]
+        if not in_order:
+            await self.settled()
         self._closed = True
         replies = self.channel.send(*wanted, packets.look_at_open(self.handle), packets.close(self.handle))
         await self.settled()
@@ -161,61 +128,116 @@ class Draft:
                 )
 
 
-async def copied(draft: Draft, origin: bytes, size: int) -> None:
-    """Let the server copy *size* bytes from an open file into a draft; in slices, so that others get their turn."""
+# Files
+
+
+async def begun(
+    site: Site, path: str, expect: Precondition, mode: Optional[int], channel: Channel
+) -> Tuple[Draft, Optional[int]]:
+    """Begin a draft for *path*, and return it with the permissions it is to get; makes the directories above it."""
+    await site.tidy(channel)
+    await site.directories.ensure(channel, parent(path), make=True)
+    if expect.demand is not Expectation.ABSENT:
+        replaced = await site.admitted(channel, path, expect)
+        mode = (replaced.mode or 0) & 0o7777 if mode is None and replaced is not None else mode
+    begin = partial(Draft.begun, channel, path, site.place(path), site.beside(path), private=mode is not None)
+    try:
+        return await begin(), mode
+    except Refused as error:
+        if not packets.is_missing(error):
+            raise
+    # The directory was removed since it was last looked at.
+    site.directories.forget()
+    await site.directories.ensure(channel, parent(path), make=True)
+    return await begin(), mode
+
+
+async def written(
+    site: Site,
+    path: str,
+    content: bytes,
+    expect: Precondition,
+    mtime_ns: Optional[int],
+    mode: Optional[int],
+    channel: Channel,
+) -> Stamp:
+    """Write content that is all here and verified."""
+    draft, kept_mode = await begun(site, path, expect, mode, channel)
+    try:
+        await draft.add(content)
+        return await finished(site, draft, expect, mtime_ns, kept_mode)
+    except BaseException as error:
+        await given_up(site, draft, error)
+        raise
+
+
+async def finished(
+    site: Site, draft: Draft, expect: Precondition, mtime_ns: Optional[int], mode: Optional[int]
+) -> Stamp:
+    """Complete a draft that holds everything, and give it its name."""
+    stamp = await draft.completed(mtime_ns, mode, in_order=site.abilities.in_order)
+    await _placed(site, draft, expect)
+    return stamp
+
+
+async def _placed(site: Site, draft: Draft, expect: Precondition) -> None:
+    if expect.demand is Expectation.ABSENT:
+        await renamed_alone(site, draft.channel, draft.path, draft.aside, draft.place)
+    else:
+        # RACE: a version that appears between this look and the rename is replaced; see the windows.
+        await site.admitted(draft.channel, draft.path, expect)
+        await renamed_over(site, draft.channel, draft.path, draft.aside, draft.place)
+    release(draft.name)
+
+
+async def given_up(site: Site, draft: Draft, error: BaseException) -> None:
+    """Remove what a failed write left; raises what the failure means where that is known better."""
+    if not await draft.discard():
+        site.leave_litter(draft.aside)
+    refused = error if isinstance(error, Refused) else error.__cause__
+    if isinstance(refused, Refused) and refused.code == packets.FAILURE:
+        await draft.check_space(site.directories.root or b".")
+
+
+# Copies on the server
+
+
+async def copied(
+    site: Site, old: str, new: str, expect: Precondition, expect_origin: Optional[Stamp], channel: Channel
+) -> Optional[Stamp]:
+    """Let the server copy a file, with its modification time and permissions; None where *old* is no file."""
+    origin = await site.origin(channel, old, expect_origin)
+    if origin.kind is not Kind.FILE:
+        return None
+    draft, _ = await begun(site, new, expect, origin.mode, channel)
+    try:
+        stamp = await _filled(site, old, draft, origin)
+        await _placed(site, draft, expect)
+    except BaseException as error:
+        await given_up(site, draft, error)
+        raise
+    return stamp
+
+
+async def _filled(site: Site, old: str, draft: Draft, origin: Entry) -> Stamp:
+    channel = draft.channel
+    handle = packets.handle_in(await channel.ask(packets.open_to_read(site.place(old))))
+    try:
+        first = packets.attributes_in(await channel.ask(packets.look_at_open(handle)))
+        if stamp_of(first) != origin.stamp:
+            raise PreconditionFailed(f"{shown(old)}: it has changed", path=old)
+        await _copied_by_slices(draft, handle, first.size or 0)
+        stamp = await draft.completed(origin.stamp.mtime_ns, origin.mode, in_order=site.abilities.in_order)
+        check_unchanged(old, first, packets.attributes_in(await channel.ask(packets.look_at_open(handle))))
+        return stamp
+    finally:
+        if channel.lost is None:
+            channel.send(packets.close(handle))
+
+
+async def _copied_by_slices(draft: Draft, origin: bytes, size: int) -> None:
+    """Fill a draft from an open file; in slices, so that others get their turn."""
     for offset in range(0, size, _COPY_SLICE_BYTES):
         length = min(_COPY_SLICE_BYTES, size - offset)
         packets.check(await draft.channel.ask(packets.copy_data(origin, draft.handle, offset, length)))
     draft.count = size
-
-
-async def admitted(channel: Channel, path: str, place: bytes, admit: Admit, *, follow: bool) -> Optional[Attributes]:
-    """Look at what is to be replaced; raises PreconditionFailed where it may not be, or is a directory."""
-    found = await found_at(channel, place, follow=follow)
-    admit(None if found is None else entry_of(path, found))
-    if is_directory(found):
-        raise PreconditionFailed(f"{shown(path)}: it is a directory", path=path)
-    return found
-
-
-async def renamed_alone(channel: Channel, abilities: Abilities, path: str, old: bytes, new: bytes) -> None:
-    """Rename *old* to *new* unless that is taken; raises PreconditionFailed."""
-    try:
-        if abilities.rename_refuses:
-            packets.check(await channel.ask(packets.rename(old, new)))
-        elif abilities.hard_links:
-            packets.check(await channel.ask(packets.hard_link(old, new)))
-            packets.check(await channel.ask(packets.remove(old)))
-        else:
-            # RACE: a file that appears between this look and the rename may be replaced; see the windows.
-            await check_free(channel, path, new)
-            packets.check(await channel.ask(packets.rename(old, new)))
-    except Refused:
-        await check_free(channel, path, new)
-        raise
-
-
-async def check_free(channel: Channel, path: str, place: bytes) -> None:
-    """Raise PreconditionFailed where something has a name that was to be free."""
-    found = packets.found_in(await channel.ask(packets.look(place)))
-    if found is not None:
-        raise PreconditionFailed(f"{shown(path)}: something appeared there", path=path)
-
-
-async def renamed_over(channel: Channel, abilities: Abilities, old: bytes, new: bytes, aside: bytes) -> None:
-    """Rename *old* to *new*, replacing it: in one step, or by way of *aside* where the server has no such step."""
-    if abilities.renames_over:
-        packets.check(await channel.ask(packets.rename_over(old, new)))
-        return
-    # RACE: for an instant nothing has the name; see the windows.
-    stood = packets.found_in(await channel.ask(packets.look(new))) is not None
-    if stood:
-        packets.check(await channel.ask(packets.rename(new, aside)))
-    try:
-        packets.check(await channel.ask(packets.rename(old, new)))
-    except Refused:
-        if stood:
-            packets.check(await channel.ask(packets.rename(aside, new)))
-        raise
-    if stood:
-        packets.check(await channel.ask(packets.remove(aside)))
