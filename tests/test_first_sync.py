@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Tuple
+from typing import Any, Optional, Tuple
 
 import pytest
 
 import syncengine
 from syncengine import Guards, RecipeError, SyncEngine, SyncInterrupted
-from syncengine.core.bootstrap import MOST_PATHS, still_to_see
+from syncengine.core.bootstrap import MOST_PATHS, still_to_see, unequal
+from syncengine.core.entry import Side
+from syncengine.core.modes import InitialSyncPreference
 from syncengine.events import OperationFinished
+from syncengine.state.manager import SyncStateManager
+from syncengine.storage.local import LocalStorageClient
 from tests.trees import files, write
 
 FIRST = {"mode": "two-way", "guards": Guards.off()}
@@ -131,3 +135,136 @@ def test_only_if_holds_for_a_conflict_that_the_policy_would_decide(tmp_path: Pat
     assert (files(sides[0]), files(sides[1])) == ({"f": "old"}, {"f": "new!"})
     assert [each.path for each in report.plan.unresolved] == ["f"]
     assert "f is in conflict and not replaced" in report.plan.problems[0].message
+
+
+# ------------------------------------------------------------------ killed on the way
+
+
+class Stopped(BaseException):
+    """The process was killed."""
+
+
+def killed_in(target: Any, method: str, sides: Tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Begin the first sync and die in one call, before anything of it is done."""
+
+    def never(*_: Any, **__: Any) -> None:
+        raise Stopped
+
+    with monkeypatch.context() as patched:
+        patched.setattr(target, method, never)
+        with pytest.raises(Stopped):
+            syncengine.sync(*sides, initial="source-wins", **FIRST)
+
+
+@pytest.mark.parametrize(
+    ("target", "method"),
+    [
+        (LocalStorageClient, "move"),
+        (SyncStateManager, "begin"),
+        (SyncStateManager, "commit"),
+        (SyncStateManager, "set_bootstrap"),
+        (SyncStateManager, "finish"),
+    ],
+)
+def test_a_first_sync_killed_at_any_step_ends_as_if_it_had_not_been(
+    sides: Tuple[Path, Path], target: Any, method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    killed_in(target, method, sides, monkeypatch)
+    asked = "source-wins" if method == "begin" else None  # before that nothing remembers the preference
+    syncengine.sync(*sides, initial=asked, **FIRST)
+
+    assert files(sides[0]) == files(sides[1]) == {"same": "1"}
+    assert still_governed(sides) == ()
+
+
+def test_a_first_sync_that_lacked_only_its_end_deletes_nothing_that_comes_later(
+    sides: Tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    killed_in(SyncStateManager, "set_bootstrap", sides, monkeypatch)
+    report = syncengine.sync(*sides, **FIRST)
+    assert report.outcomes == ()
+
+    write(sides[1], {"new": "made after the first sync"})
+    syncengine.sync(*sides, **FIRST)
+
+    assert files(sides[0]) == files(sides[1]) == {"same": "1", "new": "made after the first sync"}
+
+
+def test_a_first_sync_of_two_empty_sides_is_finished(tmp_path: Path) -> None:
+    sides = write(tmp_path / "source", {}), write(tmp_path / "destination", {})
+    syncengine.sync(*sides, initial="source-wins", **FIRST)
+    write(sides[1], {"new": "1"})
+    syncengine.sync(*sides, initial="source-wins", **FIRST)
+
+    assert files(sides[0]) == {"new": "1"}
+
+
+def test_another_preference_is_refused_while_a_killed_first_sync_is_not_finished(
+    sides: Tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    killed_in(SyncStateManager, "commit", sides, monkeypatch)
+
+    with pytest.raises(RecipeError, match="begun with initial='source-wins'"):
+        syncengine.plan(*sides, initial="destination-wins", **FIRST)
+
+
+# ------------------------------------------------------------------ sides that are very unequal
+
+MERGE, SOURCE_WINS, DESTINATION_WINS = InitialSyncPreference
+
+
+@pytest.mark.parametrize(
+    ("says", "source", "destination", "shared", "warns"),
+    [
+        ("both empty", 0, 0, 0, False),
+        ("the usual beginning", 500, 0, 0, False),
+        ("nothing in common", 500, 400, 0, True),
+        ("nothing in common, a handful of files", 9, 9, 0, False),
+        ("nothing in common, just enough files", 10, 1, 0, True),
+        ("one in common, about as many", 500, 400, 1, False),
+        ("a tenth is not small", 500, 50, 4, False),
+        ("small, and little in common", 500, 49, 4, True),
+        ("small, and a part of the other", 500, 49, 49, False),
+        ("small, and a tenth in common", 500, 40, 4, False),
+    ],
+)
+def test_sides_with_hardly_anything_in_common_are_told(
+    says: str, source: int, destination: int, shared: int, warns: bool
+) -> None:
+    for seen in ((source, destination), (destination, source)):
+        assert bool(list(unequal(dict(zip(Side, seen)), shared))) is warns
+
+
+@pytest.mark.parametrize(
+    ("preference", "outcome"),
+    [
+        (None, "500 files go to the destination and 12 files to the source"),
+        (MERGE, "500 files go to the destination and 12 files to the source"),
+        (SOURCE_WINS, "the 12 files that only the destination holds are moved to its trash"),
+        (DESTINATION_WINS, "the 500 files that only the source holds are moved to its trash"),
+    ],
+)
+def test_the_warning_says_what_will_happen(preference: Optional[InitialSyncPreference], outcome: str) -> None:
+    (problem,) = unequal({Side.SOURCE: 500, Side.DESTINATION: 12}, 0, preference)
+
+    assert outcome in problem.message
+    assert "check that both are the places you mean" in problem.message
+
+
+def test_a_merge_of_unequal_sides_warns_and_goes_on(tmp_path: Path) -> None:
+    source = write(tmp_path / "source", {f"photo {number}": str(number) for number in range(12)})
+    destination = write(tmp_path / "destination", {"invoice": "1"})
+    plan = syncengine.plan(source, destination, **FIRST)
+
+    assert "the two sides look very unequal: of 12 files at the source and 1 file at the destination 0" in str(plan)
+    assert plan.complete
+    assert syncengine.apply(plan).exit_code == 0
+    assert len(files(source)) == len(files(destination)) == 13
+    assert syncengine.plan(source, destination, **FIRST).problems == ()
+
+
+def test_a_mirror_of_unequal_sides_is_what_was_asked_for(tmp_path: Path) -> None:
+    source = write(tmp_path / "source", {f"photo {number}": str(number) for number in range(12)})
+    destination = write(tmp_path / "destination", {"invoice": "1"})
+
+    assert syncengine.plan(source, destination, mode="source-to-destination").problems == ()

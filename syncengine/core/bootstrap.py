@@ -6,15 +6,59 @@ ends normally leaves it in force only for what it could not see, a crashed one f
 
 from __future__ import annotations
 
-from typing import Iterable, Iterator, Optional, Sequence, Tuple
+from typing import Iterable, Iterator, Mapping, Optional, Sequence, Tuple
 
 from ..errors import RecipeError
-from .entry import Extent, Problem, ProblemKind
+from .entry import Extent, Problem, ProblemKind, Side
 from .modes import InitialSyncPreference
 from .paths import is_within
+from .units import counted
 
 MOST_PATHS = 1_000
 """More paths that were not done are kept as the prefix they lie in: every path of a plan is held against each."""
+
+
+FEW = 10
+"""Sides that hold fewer files than this are never called unequal: nobody needs a warning about those."""
+
+UNEQUAL = 0.1
+"""The share of the larger side's files below which a side is small, and of its own below which little is shared."""
+
+
+def unequal(
+    seen: Mapping[Side, int], shared: int, preference: Optional[InitialSyncPreference] = None
+) -> Iterator[Problem]:
+    """Yield what to say where the two sides of a first sync have so little in common that one may be the wrong place.
+
+    *seen* are the files of each side, *shared* the names that both have. An empty side is the usual beginning.
+
+    >>> [problem.message.partition(":")[0] for problem in unequal({Side.SOURCE: 500, Side.DESTINATION: 12}, 0)]
+    ['the two sides look very unequal']
+    """
+    small, large = sorted(seen.values())
+    nothing = not shared
+    little = small < UNEQUAL * large and shared < UNEQUAL * small
+    if not small or large < FEW or not (nothing or little):
+        return
+    loser = _LOSERS.get(preference) if preference is not None else None
+    alone = {side: counted(seen[side] - shared, "file") for side in Side}
+    outcome = (
+        f"the {alone[loser]} that only the {loser.value} holds are moved to its trash"
+        if loser is not None
+        else f"{alone[Side.SOURCE]} go to the destination and {alone[Side.DESTINATION]} to the source"
+    )
+    message = (
+        f"the two sides look very unequal: of {counted(seen[Side.SOURCE], 'file')} at the source and "
+        f"{counted(seen[Side.DESTINATION], 'file')} at the destination {shared:,} have a name in common, and in this "
+        f"first sync {outcome}; check that both are the places you mean"
+    )
+    yield Problem(ProblemKind.UNSUPPORTED, "", message, "plan", extent=Extent.NOTHING)
+
+
+_LOSERS = {
+    InitialSyncPreference.SOURCE_WINS: Side.DESTINATION,
+    InitialSyncPreference.DESTINATION_WINS: Side.SOURCE,
+}
 
 
 def in_force(

@@ -21,11 +21,14 @@ class Tally:
     """Live files of the state."""
     seen: Dict[Side, int] = field(factory=lambda: dict.fromkeys(Side, 0))
     """Visible files of each side."""
+    shared: int = 0
+    """Names under which both sides hold a file."""
 
     def agreed(self, number: int) -> None:
         """Count *number* files that stand on both sides as the state has them."""
         self.paths += number
         self.unchanged += number
         self.remembered += number
+        self.shared += number
         for side in self.seen:
             self.seen[side] += number

@@ -101,7 +101,7 @@ class _Progress:
 def _moved_on(triples: Iterable[Triple], progress: _Progress, *, look_at_all: bool) -> Iterator[Triple]:
     """Count every triple and pass on those that are not unchanged: the one loop that runs for every path."""
     tally = progress.tally
-    at_source = at_destination = remembered = unchanged = 0
+    at_source = at_destination = shared = remembered = unchanged = 0
     directory = Kind.DIRECTORY  # looked up once: an enum answers slowly
     try:
         for triple in triples:
@@ -122,13 +122,17 @@ def _moved_on(triples: Iterable[Triple], progress: _Progress, *, look_at_all: bo
                 if base.kind is not directory:
                     unchanged += 1
                 continue
-            at_source += type(source) is Entry and source.kind is not directory
-            at_destination += type(destination) is Entry and destination.kind is not directory
+            here = type(source) is Entry and source.kind is not directory
+            there = type(destination) is Entry and destination.kind is not directory
+            at_source += here
+            at_destination += there
+            shared += here and there
             remembered += base is not None and base.live and base.kind is not directory
             yield triple
     finally:
         tally.unchanged += unchanged
         tally.remembered += remembered + unchanged
+        tally.shared += shared + unchanged
         tally.seen[Side.SOURCE] += at_source + unchanged
         tally.seen[Side.DESTINATION] += at_destination + unchanged
 

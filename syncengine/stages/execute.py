@@ -15,15 +15,17 @@ from typing import Callable, Dict, Mapping, Optional, Sequence, Tuple
 
 from attrs import define, evolve, field, frozen
 
+from ..core.bootstrap import still_to_see
 from ..core.comparator import common_digest, is_racy
 from ..core.entry import Entry, Kind, Problem, ProblemKind, Side, Stamp
 from ..core.guards import Blocker
 from ..core.object_headers import ObjectHeaders
 from ..core.paths import is_kept, shown
-from ..core.plan import Action, Operation, Plan
+from ..core.plan import Action, Operation, Plan, Purpose
 from ..core.report import Outcome, Report, Status
 from ..errors import GuardError, PreconditionFailed, StorageError, Unsupported
 from ..events import ApplyFinished, ApplyStarted, BytesMoved, Emitter, OperationFinished
+from ..state.manager import SyncStateManager
 from ..state.trash import run_id
 from ..storage.digests import digest
 from ..storage.protocol import (
@@ -387,7 +389,7 @@ class Execute:
         return job.with_(report=report, recorder=recorder)
 
     def _recorder(self, job: Job, plan: Plan) -> Optional[Recorder]:
-        if job.state is None or not (plan.operations or plan.agreements):
+        if job.state is None or not (plan.operations or plan.agreements or _goes_on_with_first_sync(job.state, plan)):
             return None
         if not all(client.capabilities.identifies_versions for client in job.clients.values()):
             return None  # a side without stamps cannot be recognised again, so nothing is recorded of it
@@ -437,6 +439,17 @@ class Execute:
             if isinstance(client, SupportsSweep):
                 with suppress(StorageError):
                     client.sweep(path)
+
+
+def _goes_on_with_first_sync(state: SyncStateManager, plan: Plan) -> bool:
+    """Say whether there is still something to record: that a first sync has seen what it had not seen before.
+
+    Otherwise its preference would stay in force, and one day delete a new file for an old extra.
+    """
+    if plan.purpose is not Purpose.SYNC or not plan.settings.mode.is_bidirectional:
+        return False
+    todo, edited = state.bootstrap.todo, plan.original_digest is not None
+    return bool(todo) and still_to_see(todo, plan.settings.scope, plan.problems, edited=edited) != todo
 
 
 def _budget_of(job: Job) -> RequestBudget:

@@ -7,7 +7,7 @@ from typing import Callable, Dict, Iterable, Iterator, Mapping, Optional, Sequen
 from attrs import evolve, field, frozen
 
 from ..core.begun_moves import after_moves
-from ..core.bootstrap import in_force, without_effect
+from ..core.bootstrap import in_force, unequal, without_effect
 from ..core.comparator import Change
 from ..core.conflicts import Chooser, Conflicts, ContentTime, Look
 from ..core.drafts import Drafts, SideTraits
@@ -47,6 +47,8 @@ class MakePlan:
             planner.take(changed)
         planner.finish()
         planner.problems += (*_stateless(job), *without_effect(asked, job.settings.initial), *prefixes.absent(job))
+        if first and not job.tally.remembered and job.settings.mode.is_bidirectional:
+            planner.problems += unequal(job.tally.seen, job.tally.shared, job.settings.initial)
         plan = self._plan(job, planner, first=first, prefixes=prefixes)
         job.emitter.emit(PlanMade(plan))
         return job.with_(plan=plan, leftovers=tuple(_leftovers(job.snapshots)))
