@@ -9,9 +9,12 @@ import pytest
 from attrs import evolve, frozen
 
 from syncengine.core.comparator import Change, Comparison, Equality, SideChange
+from syncengine.core.drafts import Drafts, SideTraits
 from syncengine.core.entry import Base, Entry, Kind, Side, Stamp
+from syncengine.core.merge import Region, Views
 from syncengine.core.modes import InitialSyncPreference, OnlyIf, Retain, SyncMode
-from syncengine.core.plan import ConflictKind
+from syncengine.core.plan import AgreementKind, ConflictKind, Settings
+from syncengine.core.planner import Planner
 from syncengine.core.reconcile import Decision, Effect, Policy, leading_sides, prefers, reconcile, row_of
 
 MODES = ("two-way", "source-to-destination", "source-backup", "destination-to-source", "destination-backup")
@@ -466,3 +469,74 @@ def test_a_preference_is_for_one_side() -> None:
     assert not prefers(InitialSyncPreference.MERGE, Side.SOURCE)
     assert not prefers(None, Side.DESTINATION)
     assert not prefers(InitialSyncPreference.SOURCE_WINS, Side.DESTINATION)
+
+
+# ---------------------------------------------------------------------------------------------------- completeness
+
+SINCE = {None: (ABSENT, CREATED), True: (SAME, TOUCHED, MODIFIED, REMOVED), False: (SAME, TOUCHED, MODIFIED, REMOVED)}
+"""What can have happened on a side, without a base, since a live one, and since a dormant one."""
+
+
+def situations() -> Iterator[Tuple[Optional[bool], SideChange, SideChange, Equality]]:
+    """Yield every situation that a path can be in: equality is asked only where both sides hold something."""
+    for live, since in SINCE.items():
+        for at_source, at_destination in product(since, since):
+            both = not {ABSENT, REMOVED} & {at_source, at_destination}
+            untouched = {at_source, at_destination} <= {SAME, TOUCHED}
+            for equality in ((EQUAL,) if untouched else Equality) if both else (UNKNOWN,):
+                yield live, at_source, at_destination, equality
+
+
+def in_situation(live: Optional[bool], at_source: SideChange, at_destination: SideChange, equality: Equality) -> Change:
+    base = None if live is None else Base("f", Kind.FILE, Stamp(size=1), Stamp(size=1), live=live)
+    source, destination = (
+        None if what in (ABSENT, REMOVED) else Entry("f", Kind.FILE, Stamp(size=1, mtime_ns=1))
+        for what in (at_source, at_destination)
+    )
+    return Change("f", base, source, destination, Comparison(at_source, at_destination, equality))
+
+
+EXPECTED = {
+    **{(cell.row, None if cell.row in WITHOUT_BASE else True, cell.mode): cell.expected for cell in CELLS},
+    **{(cell.row, False, cell.mode): cell.expected for cell in cells(DORMANT)},
+}
+
+
+def test_the_tables_of_this_file_cover_every_combination_of_row_base_and_mode() -> None:
+    with_base = set(SITUATIONS) - set(WITHOUT_BASE)
+    bases = [*product(WITHOUT_BASE, [None]), *product(with_base, [True, False])]
+
+    assert set(EXPECTED) == {(row, live, SyncMode(mode)) for (row, live), mode in product(bases, MODES)}
+
+
+def test_every_situation_falls_into_a_row_and_every_row_is_met() -> None:
+    met = {(row_of(in_situation(*each)), each[0]) for each in situations()}
+
+    assert met == {(row, live) for row, live, _ in EXPECTED}
+
+
+@pytest.mark.parametrize("mode", list(SyncMode))
+def test_every_situation_is_decided_as_its_cell_says(mode: SyncMode) -> None:
+    for situation in situations():
+        found = in_situation(*situation)
+
+        assert said(reconcile(found, Policy(mode))) == EXPECTED[row_of(found), situation[0], mode], situation
+
+
+@pytest.mark.parametrize("mode", list(SyncMode))
+@pytest.mark.parametrize("live", [None, True, False])
+@pytest.mark.parametrize("seen", [(False, False), (True, False), (False, True), (True, True)])
+@pytest.mark.parametrize("excluded", [True, False])
+def test_what_one_side_could_not_see_is_never_decided(
+    mode: SyncMode, live: Optional[bool], seen: Tuple[bool, bool], excluded: bool
+) -> None:
+    """The row U: no operation, and no row is written but for the sleep of what a filter hides."""
+    base = None if live is None else Base("f", Kind.FILE, Stamp(size=1), Stamp(size=1), live=live)
+    entries = [Entry("f", Kind.FILE, Stamp(size=2)) if there else None for there in seen]
+    sides = {side: SideTraits() for side in Side}
+    planner = Planner(Drafts(Settings(mode=mode), sides), Policy(mode))
+    planner.take(Views("f", base, entries[0], entries[1], Region("f", excluded=excluded)))
+    planner.finish()
+
+    assert (planner.operations, planner.conflicts) == ([], [])
+    assert [each.kind for each in planner.agreements] == [AgreementKind.DORMANT] * bool(excluded and live)
