@@ -12,6 +12,8 @@ from functools import partial, wraps
 from stat import S_ISDIR, S_ISLNK
 from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, Optional, Set, Tuple, TypeVar, cast
 
+from attrs import evolve
+
 from ..core.entry import Entry, Kind, Listed, Stamp
 from ..core.modes import SymlinkPolicy
 from ..core.packs import Listing, Packed
@@ -19,7 +21,7 @@ from ..core.paths import parent, parents, refusal, shown
 from ..errors import NotFound, PreconditionFailed, StorageError, Unsupported
 from . import local_writing
 from .local_ahead import read_ahead
-from .local_facts import Identity, entry_of, followed, identity_at, identity_of, stamp_of, translated
+from .local_facts import Identity, entry_of, folds_case, followed, identity_at, identity_of, stamp_of, translated
 from .local_listing import Walk
 from .local_reading import LocalSource
 from .local_small import SMALL_BYTES, copied
@@ -87,7 +89,7 @@ class LocalStorageClient:
     ) -> None:
         self.root = os.path.abspath(root)
         self.symlinks = symlinks
-        self.capabilities = CAPABILITIES
+        self.capabilities = evolve(CAPABILITIES, case_insensitive=True) if folds_case(self.root) else CAPABILITIES
         self.identity = "file://" + os.path.realpath(self.root) if identity is None else identity
         self._base = self.root.rstrip("/") + "/"
         self._follow = symlinks is SymlinkPolicy.FOLLOW

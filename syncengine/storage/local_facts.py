@@ -109,3 +109,39 @@ def followed(place: str, link: os.stat_result) -> os.stat_result:
         if error.errno in (errno.ENOENT, errno.ELOOP):
             return link
         raise
+
+
+_ROOTS_OF_FILE_SYSTEMS = 256
+"""The roots of file systems have inodes up to this number: what their own names tell is about another file system."""
+
+
+def folds_case(directory: str) -> bool:
+    """Say whether *directory* takes names of different case for one, without writing anything.
+
+    Its own name is looked up in the other case; where that tells of the file system it is mounted on, the names in it
+    are. A directory that is missing, or of which no name has letters, is taken to tell them apart.
+    """
+    try:
+        found = os.stat(directory)
+        if found.st_ino > _ROOTS_OF_FILE_SYSTEMS:
+            return _is_spelled_otherwise(directory, found)
+        with os.scandir(directory) as entries:
+            entry = next((entry for entry in entries if entry.name.swapcase() != entry.name), None)
+        return entry is not None and _is_spelled_otherwise(entry.path, os.lstat(entry.path))
+    except OSError:
+        return False
+
+
+def _is_spelled_otherwise(place: str, found: os.stat_result) -> bool:
+    """Say whether the last part of *place*, in the other case, leads to what was *found*; two files are not one."""
+    above, name = os.path.split(place)
+    swapped = name.swapcase()
+    if swapped == name:
+        return False
+    other = os.path.join(above, swapped)
+    try:
+        same = os.path.samestat(os.stat(other) if S_ISDIR(found.st_mode) else os.lstat(other), found)
+    except OSError:
+        return False
+    # A hard link, or a symbolic one to a directory, is a second name: then both stand in the listing.
+    return same and not {name, swapped} <= set(os.listdir(above))

@@ -13,7 +13,7 @@ import textwrap
 import threading
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Callable, Collection, Iterator, List, Optional, Set, Tuple
+from typing import Any, Callable, Collection, Iterator, List, Optional, Set, Tuple
 
 import pytest
 from hypothesis import given, settings
@@ -25,7 +25,7 @@ from syncengine.core.modes import SymlinkPolicy
 from syncengine.core.paths import RESERVED_PREFIX, encoded
 from syncengine.storage import local, local_times, local_writing, protocol
 from syncengine.storage.local import LocalStorageClient
-from syncengine.storage.local_facts import translated
+from syncengine.storage.local_facts import folds_case, translated
 from syncengine.storage.protocol import ABSENT, ANYTHING, exactly
 from syncengine.storage.temporary import host_mark, release, temporary_name
 
@@ -1032,3 +1032,69 @@ def test_change_times_prove_nothing_where_the_system_does_not_say_what_it_keeps(
     monkeypatch.setattr(local_times, "_MOUNTS", str(tmp_path / "missing"))
 
     assert LocalStorageClient(str(tmp_path)).change_times("") is None
+
+
+# --------------------------------------------------------------------- folding
+
+
+class FoldingCalls:
+    """The calls of a system that finds a file under every case of its name."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *, inode: Optional[int] = None) -> None:
+        for name in ("stat", "lstat"):
+            monkeypatch.setattr(os, name, self._folding(getattr(os, name), inode))
+
+    def _folding(self, call: Any, inode: Optional[int]) -> Any:
+        def folding(path: Any, **options: Any) -> Any:
+            above, name = os.path.split(os.fspath(path))
+            spelled = next((each for each in os.listdir(above) if each.casefold() == name.casefold()), name)
+            found = call(os.path.join(above, spelled), **options)
+            return os.stat_result([found[0], inode, *found[2:]]) if inode is not None and name == "mount" else found
+
+        return folding
+
+
+def test_a_root_that_is_found_in_another_case_takes_names_of_different_case_for_one(tmp_path, monkeypatch):
+    (tmp_path / "Photos").mkdir()
+    FoldingCalls(monkeypatch)
+
+    assert LocalStorageClient(str(tmp_path / "Photos")).capabilities.case_insensitive
+
+
+def test_a_mounted_root_is_judged_by_what_it_holds(tmp_path, monkeypatch):
+    (tmp_path / "mount").mkdir()
+    (tmp_path / "mount" / "1").write_bytes(b"")
+    FoldingCalls(monkeypatch, inode=1)
+    empty = LocalStorageClient(str(tmp_path / "mount")).capabilities.case_insensitive
+    (tmp_path / "mount" / "Readme").write_bytes(b"")
+
+    assert not empty
+    assert LocalStorageClient(str(tmp_path / "mount")).capabilities.case_insensitive
+
+
+@pytest.mark.parametrize("make", ["nothing", "another", "hard link", "symbolic link"])
+def test_a_root_that_tells_case_apart_is_not_mistaken(make, tmp_path):
+    (tmp_path / "photos").mkdir()
+    if make == "another":
+        (tmp_path / "PHOTOS").mkdir()
+    elif make == "symbolic link":
+        (tmp_path / "PHOTOS").symlink_to(tmp_path / "photos")
+    elif make == "hard link":
+        (tmp_path / "photos" / "a").write_bytes(b"")
+        os.link(tmp_path / "photos" / "a", tmp_path / "photos" / "A")
+
+    assert not LocalStorageClient(str(tmp_path / "photos")).capabilities.case_insensitive
+    assert not LocalStorageClient(str(tmp_path / "missing")).capabilities.case_insensitive
+
+
+def test_on_this_system_looking_for_another_case_takes_two_calls(tmp_path, monkeypatch):
+    (tmp_path / "photos").mkdir()
+    asked = []
+    for name in ("stat", "lstat", "scandir", "listdir"):
+        call = getattr(os, name)
+        monkeypatch.setattr(
+            os, name, lambda *given, _call=call, **options: (asked.append(given[0]), _call(*given, **options))[1]
+        )
+    folds_case(str(tmp_path / "photos"))
+
+    assert asked == [str(tmp_path / "photos"), str(tmp_path / "PHOTOS")]
