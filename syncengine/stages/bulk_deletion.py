@@ -16,7 +16,7 @@ from ..core.entry import Kind, Problem, ProblemKind, Side
 from ..core.plan import Operation
 from ..core.report import Outcome, Status
 from ..errors import PreconditionFailed, StorageError, Unavailable
-from ..storage.protocol import StorageClientProtocol, SupportsBulkDelete, expecting
+from ..storage.protocol import StorageClientProtocol, SupportsBulkDelete, SupportsProof, expecting
 from .retention import border
 from .scan import problem_of
 
@@ -40,11 +40,21 @@ def split(
     for operation in operations:
         may = not operation.retain and operation.kind is Kind.FILE and operation.expect_target is not None
         client = operations_of.client(operation.target)
-        if may and isinstance(client, SupportsBulkDelete) and not client.capabilities.delete_if_unchanged:
+        if may and isinstance(client, SupportsBulkDelete) and not _checks_deletions(client):
             many.setdefault(operation.target, []).append(operation)
         else:
             single.append(operation)
     return many, single
+
+
+def _checks_deletions(client: StorageClientProtocol) -> bool:
+    """Say whether each deletion can name its version, which not every storage knows before it was tried out."""
+    if isinstance(client, SupportsProof):
+        try:
+            client.prove()
+        except StorageError:
+            return True  # one by one, each deletion says what keeps it from happening
+    return client.capabilities.delete_if_unchanged
 
 
 def batches(operations: Sequence[Operation]) -> Iterator[Sequence[Operation]]:

@@ -172,7 +172,7 @@ class ObjectStorageClient:
         return evolve(info.stamp, size=size)
 
     def _uploaded(self, path: str, key: str, content: Any, expect: Precondition, headers: Headers) -> ObjectInfo:
-        holds = self._memory.settled(self._root).multipart
+        holds = self._memory.settled_for_parts(self._root)
         condition = self._condition(path, key, expect, holds=holds)
 
         def admit() -> None:
@@ -431,7 +431,8 @@ def _capabilities(service: ObjectService, conditions: Conditions) -> Capabilitie
         if not held[name]
     }
     if not conditions.multipart:
-        windows[f"uploads above {facts.single_bytes >> 20} MiB"] = _OVERWRITTEN
+        is_unproved = conditions.multipart is None and facts.multipart_conditions
+        windows[f"uploads above {facts.single_bytes >> 20} MiB"] = _UNPROVED if is_unproved else _OVERWRITTEN
     if not conditions.copy:
         windows["copies"] = _OVERWRITTEN
     return Capabilities(

@@ -31,12 +31,15 @@ _NOBODYS = Stamp(etag="00000000000000000000000000000000", version="1")
 
 @frozen
 class Conditions:
-    """Which conditions hold; ``known`` says whether that was found out, and not only assumed to be none."""
+    """Which conditions hold; ``known`` says whether that was found out, and not only assumed to be none.
+
+    Of uploads in parts it is found out on its own, None until then: few runs send one, and it takes several requests.
+    """
 
     create_if_absent: bool = False
     replace_if_unchanged: bool = False
     delete_if_unchanged: bool = False
-    multipart: bool = False
+    multipart: Optional[bool] = None
     copy: bool = False
     known: bool = False
 
@@ -82,6 +85,15 @@ class ConditionMemory:
             self._keep(self._found)
             return self._found
 
+    def settled_for_parts(self, prefix: str) -> bool:
+        """Return whether conditions hold for uploads in parts, found out as the others are."""
+        found = self.settled(prefix)
+        with self._lock:
+            if found.known and self.recalled().multipart is None:
+                self._found = evolve(self.recalled(), multipart=_tried_in_parts(self.service, prefix))
+                self._keep(self._found)
+        return self.recalled().multipart is True
+
     def _from_earlier(self) -> Optional[Conditions]:
         facts = self.service.facts
         if not facts.tried_out:
@@ -93,7 +105,9 @@ class ConditionMemory:
         names = asdict(Conditions())
         if not isinstance(kept, dict) or set(kept) != set(names):
             return None
-        return _both(claimed(facts), Conditions(**{name: kept[name] is True for name in names}))
+        told = {name: kept[name] is True for name in names}
+        found = Conditions(**told) if kept["multipart"] is not None else evolve(Conditions(**told), multipart=None)
+        return _both(claimed(facts), found)
 
     def _place(self) -> str:
         import platformdirs
@@ -129,7 +143,8 @@ def _write(place: str, record: Dict[str, Any]) -> None:
 
 def _both(first: Conditions, second: Conditions) -> Conditions:
     names = asdict(first)
-    return Conditions(**{name: getattr(first, name) and getattr(second, name) for name in names})
+    both = Conditions(**{name: bool(getattr(first, name) and getattr(second, name)) for name in names})
+    return evolve(both, multipart=None) if first.multipart and second.multipart is None else both
 
 
 def probed(service: ObjectService, prefix: str) -> Conditions:
@@ -155,25 +170,34 @@ def _tried(service: ObjectService, key: str) -> Conditions:
     facts = service.facts
     headers = Headers()
     stale = exactly(_NOBODYS)
-    content = BytesIO(b"2")
-
     found = Conditions(
         create_if_absent=facts.create_if_absent
         and _refuses(lambda: service.put(key, b"2", expect=ABSENT, headers=headers)),
         replace_if_unchanged=facts.replace_if_unchanged
         and _refuses(lambda: service.put(key, b"2", expect=stale, headers=headers)),
-        multipart=facts.multipart_conditions
-        and _refuses(
-            lambda: service.upload(
-                key, lambda size: content.read(size), 1, expect=ABSENT, headers=headers, admit=lambda: None
-            )
-        ),
         copy=facts.copy_conditions and _refuses(lambda: _copied_onto_itself(service, key)),
         known=True,
     )
     deletes = facts.delete_if_unchanged and _refuses(lambda: service.delete(key, expect=stale))
     # A service may answer that the condition failed, and have deleted all the same.
     return evolve(found, delete_if_unchanged=deletes and service.head(key) is not None)
+
+
+def _tried_in_parts(service: ObjectService, prefix: str) -> bool:
+    content = BytesIO(b"2")
+    headers = Headers()
+
+    def part(size: int) -> bytes:
+        return content.read(size)
+
+    with temporary() as name:
+        key = prefix + name
+        service.put(key, b"1", expect=ANYTHING, headers=headers)
+        try:
+            return _refuses(lambda: service.upload(key, part, 1, expect=ABSENT, headers=headers, admit=lambda: None))
+        finally:
+            with suppress(StorageError):
+                service.delete(key, expect=ANYTHING)
 
 
 def _copied_onto_itself(service: ObjectService, key: str) -> None:
