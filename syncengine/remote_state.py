@@ -85,7 +85,7 @@ def _text(stamp: Stamp) -> str:
 class StoredPlace:
     """Where the state of one pair lives at a URL."""
 
-    conditional: bool
+    client: StorageClientProtocol
     shown: str
     database: StoredFile
     lock: StoredFile
@@ -96,12 +96,21 @@ class StoredPlace:
         location = locate(url)
         client = location.open()
         folder = pair_id(source_identity, destination_identity)
-        if isinstance(client, SupportsProof):
-            client.prove()  # the state is written in any case, and only where these conditions hold
-        conditions = client.capabilities
         return cls(
-            conditions.create_if_absent and conditions.replace_if_unchanged,
-            location.url,
-            StoredFile(client, f"{folder}/state.sqlite"),
-            StoredFile(client, f"{folder}/lock"),
+            client, location.url, StoredFile(client, f"{folder}/state.sqlite"), StoredFile(client, f"{folder}/lock")
         )
+
+    @property
+    def conditional(self) -> bool:
+        """Whether the storage can write under conditions, or may: what has to be tried out is not, by a plan."""
+        return isinstance(self.client, SupportsProof) or self._holds()
+
+    def prove(self) -> bool:
+        """Return whether the storage can write under conditions, found out by harmless requests."""
+        if isinstance(self.client, SupportsProof):
+            self.client.prove()
+        return self._holds()
+
+    def _holds(self) -> bool:
+        conditions = self.client.capabilities
+        return conditions.create_if_absent and conditions.replace_if_unchanged

@@ -141,19 +141,30 @@ class RemoteHome(DirectoryHome):
         self, place: RemotePlace, directory: str, *, single_writer: bool, push_every: float, clock: Callable[[], float]
     ) -> None:
         super().__init__(directory)
-        if not place.conditional and not single_writer:
-            raise StateError(
-                f"The state cannot be kept at {place.shown}: this storage cannot create-if-absent and "
-                "replace-if-unchanged, so two machines could overwrite each other's state. Keep it elsewhere, or pass "
-                "state_single_writer=True where only one machine ever syncs this pair."
-            )
         self.shown = place.shown
+        self._place = place
+        self._single_writer = single_writer
+        self._must_hold(conditional=place.conditional)
         if place.conditional:
             self.cell = RemoteCell(place.lock)
         self._copy = WorkingCopy(place, self.path)
         self._push_every = push_every
         self._clock = clock
         self._pushed_at = clock()
+
+    def _must_hold(self, *, conditional: bool) -> None:
+        if conditional or self._single_writer:
+            return
+        raise StateError(
+            f"The state cannot be kept at {self.shown}: this storage cannot create-if-absent and "
+            "replace-if-unchanged, so two machines could overwrite each other's state. Keep it elsewhere, or pass "
+            "state_single_writer=True where only one machine ever syncs this pair."
+        )
+
+    def prepare(self) -> None:
+        """Make sure, before the first write, that what is written there can be written under conditions."""
+        self._must_hold(conditional=self._place.prove())
+        super().prepare()
 
     def open(self) -> Optional[Database]:
         """Fetch what is newer and open the working copy."""

@@ -44,7 +44,10 @@ class RemotePlace(Protocol):
 
     @property
     def conditional(self) -> bool:
-        """Whether the storage itself can create-if-absent and replace-if-unchanged."""
+        """Whether the storage itself can create-if-absent and replace-if-unchanged, or may, for all that is known."""
+
+    def prove(self) -> bool:
+        """Return whether it can, found out by writing where nobody knows yet."""
 
     @property
     def shown(self) -> str:
