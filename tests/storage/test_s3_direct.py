@@ -286,6 +286,32 @@ def test_a_missing_bucket_and_a_refused_login_are_told_as_ever(moto: S3Server) -
         list(locate("s3://bucket", options={**options, "endpoint_url": "http://127.0.0.1:1"}).open().list())
 
 
+# Ranges
+
+
+def test_a_large_object_of_a_server_that_does_not_mark_ranges_needs_no_filesystem(rclone: S3Server) -> None:
+    bucket = rclone.bucket()
+    content = os.urandom(13 << 20)
+    rclone.fill(bucket, {"large": content})
+    client = rclone.client(bucket)
+    base = client._service._base
+
+    asked = patch.object(base, "_got", side_effect=AssertionError("the filesystem was asked"))
+    with asked, client.read("large") as source:
+        assert source.read() == content
+
+
+@pytest.mark.parametrize("answer", [(206, b"12"), (200, b"the whole object"), (412, b""), (503, b"123")])
+def test_an_answer_that_is_not_just_the_range_is_not_interpreted(answer: Any) -> None:
+    with answering(answer) as asked:
+        client = direct(asked[0])
+
+        with pytest.raises(Unclear):
+            client.range("k", 0, 3, '"0"')
+
+        client.close()
+
+
 # Deletions
 
 
