@@ -225,6 +225,19 @@ def test_pages_follow_each_other_by_their_tokens() -> None:
     assert "continuation-token=one" in asked[2]
 
 
+def test_quotes_that_are_spelled_by_their_numbers_are_quotes() -> None:
+    written = (
+        page("it&#39;s", "&#34;quoted&#34;").replace(b'<ETag>"', b"<ETag>&#34;").replace(b'"</ETag>', b"&#34;</ETag>")
+    )
+    with answering((200, written)) as asked:
+        client = direct(asked[0])
+
+        (found,) = client.pages("", start_after="", page_size=1000)
+
+        client.close()
+    assert [(info.key, info.stamp.etag) for info in found] == [("it's", "0" * 32), ('"quoted"', "0" * 32)]
+
+
 @pytest.mark.parametrize(
     "answer",
     [

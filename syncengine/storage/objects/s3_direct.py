@@ -181,7 +181,7 @@ def _next_token(content: bytes) -> Optional[str]:
 
 
 def _objects(content: bytes) -> List[ObjectInfo]:
-    if not content.rstrip().endswith(b"</ListBucketResult>") or b"&#" in content:
+    if not content.rstrip().endswith(b"</ListBucketResult>"):
         raise Unclear("no plain page")
     found = objects_in(content)
     if not found and b"<Contents" in content:
