@@ -8,7 +8,7 @@ one path on one side) that the caller may answer, and without an answer stays un
 from __future__ import annotations
 
 from enum import Enum
-from typing import Iterable, List, Optional, Tuple
+from typing import Iterable, List, Optional, Set, Tuple
 
 from attrs import evolve, field, frozen
 
@@ -120,8 +120,8 @@ PARTS = "etag-"
 def common_digest(first: Stamp, second: Stamp) -> Optional[bool]:
     """Say whether the digests of two stamps prove equal or different content; None where none is common.
 
-    A checksum of 32 bits counts only together with an equal size; composite ETags with unequal values prove nothing:
-    the part size may differ, parts may have several sizes, and a key service changes the ETag of equal content.
+    A checksum of 32 bits counts only together with an equal size. ETags with unequal values prove nothing: parts may
+    differ in size, and a key service changes the ETag of equal content. The equal ETag or MD5 of another proves it.
 
     >>> common_digest(Stamp(digests=("md5:0a",)), Stamp(digests=("md5:0a", "crc32c:77")))
     True
@@ -138,7 +138,15 @@ def common_digest(first: Stamp, second: Stamp) -> Optional[bool]:
             return False
         if first.size is not None and first.size == second.size:
             return True
+    if _digests_in_etags(first) & _digests_in_etags(second):
+        return True
     return True if any(_is_of_parts(digest) and digest in second.digests for digest in first.digests) else None
+
+
+def _digests_in_etags(stamp: Stamp) -> Set[str]:
+    """Return what may be the MD5 of the content, and is if anything of the content is equal to it."""
+    found = {digest.partition(":")[2] for digest in (stamp.digest("md5"), stamp.digest("etag")) if digest is not None}
+    return {value for value in found if "-" not in value}
 
 
 def _is_of_parts(text: str) -> bool:
@@ -240,6 +248,8 @@ class FileComparator:
         if base.digest is not None:
             algorithm = base.digest.partition(":")[0]
             mine = entry.stamp.digest(algorithm)
+            if mine is None and _digests_in_etags(entry.stamp) & _digests_in_etags(Stamp(digests=(base.digest,))):
+                return SideChange.TOUCHED
             if mine is not None:
                 return SideChange.TOUCHED if mine == base.digest else SideChange.MODIFIED
             if not settled and self._facts(side).cheap_reads:
@@ -309,9 +319,11 @@ class FileComparator:
     def _one_sided(self, readable: Question, other: Question) -> Iterable[Question]:
         """Return what to ask where one side can be read: a digest that the other has, or what else it may have."""
         algorithm = _known(other.entry.stamp)
-        if algorithm is not None:
+        if algorithm is not None and readable.entry.stamp.digest(algorithm) is None:
             return (evolve(readable, algorithm=algorithm),)
-        return (other,) if self._facts(other.side).stored_digests else ()
+        # What is known may be no digest but an ETag, and what it left open only the storage itself can settle.
+        is_open = algorithm is None or other.entry.stamp.digest(algorithm) is None
+        return (other,) if is_open and self._facts(other.side).stored_digests else ()
 
 
 _AS_AGREED = (SideChange.SAME, SideChange.TOUCHED)
@@ -321,7 +333,8 @@ _COMPUTABLE = ("sha256", "sha512", "sha1", "md5", "crc32c", "crc32")
 def _known(stamp: Stamp, among: Iterable[str] = _COMPUTABLE) -> Optional[str]:
     computable = (algorithm for algorithm in among if algorithm in _COMPUTABLE)
     found = next((algorithm for algorithm in computable if stamp.digest(algorithm) is not None), None)
-    return found or next((digest.partition(":")[0] for digest in stamp.digests if _is_of_parts(digest)), None)
+    found = found or next((digest.partition(":")[0] for digest in stamp.digests if _is_of_parts(digest)), None)
+    return found or ("md5" if _digests_in_etags(stamp) else None)
 
 
 def _differ(first: Optional[int], second: Optional[int]) -> bool:

@@ -382,7 +382,7 @@ class ObjectStorageClient:
         found = self._standing(path, expect).stamp
         key = self._key(path)
         told = {*found.digests, *self._service.digests(key, expect=found)}
-        if found.etag is not None and found.digest("etag") is not None:
+        if found.etag is not None:
             size = self._service.part_size(key, expect=found)
             told.update(() if size is None else (f"{PARTS}{size}:{found.etag}",))
         return tuple(sorted(told))

@@ -151,22 +151,30 @@ def _webdav_stamp(info: Info) -> Stamp:
     )
 
 
-_MD5 = re.compile(r"^[0-9a-f]{32}$")
+_CONTENT_ETAG = re.compile(r"^[0-9a-f]{32}(?:-\d+)?$")
 
 
-def _s3_stamp(info: Info) -> Stamp:
+def s3_stamp(info: Info) -> Stamp:
+    """Return what S3 says of one object.
+
+    An ETag is the MD5 of the content, or made of those of its parts, only where no key but the service's own encrypts
+    it, which no listing tells. So it proves content equal, where it is equal, and never different.
+    """
     etag = plain_etag(info.get("ETag"))
-    # Only the ETag of a single upload without a key service is the MD5 of the content; a multipart one has a dash.
-    encrypted = "kms" in str(info.get("ServerSideEncryption") or "") or info.get("SSECustomerAlgorithm")
-    is_md5 = etag is not None and _MD5.match(etag) and not encrypted
+    of_content = etag is not None and _CONTENT_ETAG.match(etag) and not has_own_key(info)
     version = info.get("VersionId")
     return Stamp(
         size=whole(info.get("size")),
         mtime_ns=nanoseconds(info.get("LastModified")),
         etag=etag,
         version=version if version and version != "null" else None,
-        digests=(f"md5:{etag}",) if is_md5 else (f"etag:{etag}",) if etag and "-" in etag else (),
+        digests=(f"etag:{etag}",) if of_content else (),
     )
+
+
+def has_own_key(info: Info) -> bool:
+    """Say whether an answer of S3 tells that a key service or the customer's key encrypts the object."""
+    return "kms" in str(info.get("ServerSideEncryption") or "") or bool(info.get("SSECustomerAlgorithm"))
 
 
 def _gcs_stamp(info: Info) -> Stamp:
@@ -233,7 +241,7 @@ _SFTP = Capabilities(
 _OBJECTS = Capabilities(
     atomic_put=True,
     server_copy=True,
-    listing_digests=("md5", "etag"),
+    listing_digests=("etag",),
     listing_sorted=True,
     mtime_granularity_ns=SECOND_NS,
     threads=16,
@@ -241,7 +249,7 @@ _OBJECTS = Capabilities(
     windows=_WINDOWS,
 )
 
-S3 = Family("s3", ("s3fs.core.S3FileSystem", "syncengine.storage.objects.s3_unmade.S3Address"), _s3_stamp, _OBJECTS)
+S3 = Family("s3", ("s3fs.core.S3FileSystem", "syncengine.storage.objects.s3_unmade.S3Address"), s3_stamp, _OBJECTS)
 
 FAMILIES: Tuple[Family, ...] = (
     Family(

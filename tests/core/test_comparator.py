@@ -173,6 +173,9 @@ def test_links_are_compared_by_where_they_point(mode: str, first: str, second: s
         ("a CRC of 32 bits that differs is proof", stamp(None, 0, "crc32c:a"), stamp(3, 0, "crc32c:b"), False),
         ("the strong one counts first", stamp(3, 0, "crc32c:a", "md5:a"), stamp(3, 0, "crc32c:a", "md5:b"), False),
         ("equal composite ETags are proof", stamp(3, 0, "etag:a-2"), stamp(3, 0, "etag:a-2"), True),
+        ("an ETag that is the MD5 of the other is proof", stamp(3, 0, "etag:a"), stamp(3, 0, "md5:a"), True),
+        ("one that is not may be a key service's", stamp(3, 0, "etag:a"), stamp(3, 0, "md5:b"), None),
+        ("and so may be one of two", stamp(3, 0, "etag:a"), stamp(3, 0, "etag:b"), None),
         ("unequal ones may have other parts", stamp(3, 0, "etag:a-2"), stamp(3, 0, "etag:b-3"), None),
         (
             "so that a checksum still decides",
@@ -212,6 +215,8 @@ PAST = [
     ("nothing to compare", row(Stamp(etag="a")), Stamp(3), MODIFIED),
     ("a new time over equal content", row(digest="md5:a"), evolve(NEW, digests=("md5:a",)), TOUCHED),
     ("a new time over other content", row(digest="md5:a"), evolve(NEW, digests=("md5:b",)), MODIFIED),
+    ("a new time, an ETag of equal content", row(digest="md5:a"), evolve(NEW, digests=("etag:a",)), TOUCHED),
+    ("a new time, an ETag of who knows what", row(digest="md5:a"), evolve(NEW, digests=("etag:b",)), MODIFIED),
     ("a new time, content not known", row(digest="md5:a"), NEW, MODIFIED),
     ("another size is no touch", row(digest="md5:a"), Stamp(4, 0, digests=("md5:a",)), MODIFIED),
     ("a racy stamp, content equal", row(digest="md5:a", racy=[Side.SOURCE]), evolve(OLD, digests=("md5:a",)), TOUCHED),
@@ -423,12 +428,15 @@ def test_a_change_can_be_seen_as_if_one_side_had_nothing(
 
 KEEPS = SideFacts(stored_digests=True)
 WHOLE, PARTED = Stamp(3, digests=("md5:a",)), Stamp(3, etag="b-2", digests=("etag:b-2",))
+SINGLE = Stamp(3, etag="b", digests=("etag:b",))
 TOLD = Stamp(3, etag="b-2", digests=("etag-2:b-2", "etag:b-2"))
 
 ASKED = [
     ("a digest at hand is computed on the side that can be read", LOCAL, OLD, KEEPS, WHOLE, ["source md5"]),
     ("the storage is asked where it tells none", LOCAL, OLD, KEEPS, PARTED, ["destination stored"]),
     ("the ETag of parts of a known size is computed", LOCAL, OLD, KEEPS, TOLD, ["source etag-2"]),
+    ("an ETag may be the digest of the content", LOCAL, OLD, KEEPS, SINGLE, ["source md5"]),
+    ("but if it is not, the storage is asked", LOCAL, WHOLE, KEEPS, SINGLE, ["destination stored"]),
     ("nothing is asked of a storage that keeps none", LOCAL, OLD, SideFacts(), PARTED, []),
     ("two storages are both asked", KEEPS, WHOLE, KEEPS, PARTED, ["source stored", "destination stored"]),
     ("only the one that keeps some is asked", SideFacts(), Stamp(3), KEEPS, PARTED, ["destination stored"]),

@@ -54,7 +54,7 @@ FACTS = ServiceFacts(
     replace_if_unchanged=True,
     delete_if_unchanged=True,
     multipart_conditions=True,
-    listing_digests=("md5", "etag"),
+    listing_digests=("etag",),
     bulk_deletion=_BULK_KEYS,
 )
 """What S3 defines and is always sent, but for the condition of a copy, which few servers know.
@@ -328,10 +328,10 @@ class S3Service:
             **pinned,
             **copied_key_parameters(self._client.options),
         }
-        headers = expect_origin.headers or self._headers_at(origin)
         condition = self._condition(new, expect) if self.facts.copy_conditions else {}
         size = expect_origin.stamp.size
         with self._client.writing(new, exactly(expect_origin.stamp)):
+            headers = expect_origin.headers or self._headers_at(origin)
             if size is not None and size > self._single_copy_bytes:
                 made = self._copied_in_parts(new, size, given, headers, expect)
             else:

@@ -30,7 +30,7 @@ _OBJECT = re.compile(
     re.DOTALL,
 )
 _CONTENTS = re.compile(rb"<Contents>.*</Contents>", re.DOTALL)
-_MD5 = re.compile(r"^[0-9a-f]{32}$")
+_CONTENT_ETAG = re.compile(r"^[0-9a-f]{32}(?:-\d+)?$")
 
 
 def read_pages_by_text(client: Any) -> None:
@@ -84,7 +84,7 @@ def _object(key: str, minute: str, second: str, fraction: str, etag: str, size: 
         key = unquote_plus(key)
     plain = etag.replace("&quot;", "").strip('"')
     mtime_ns = _minute_ns(minute) + int(second) * 1_000_000_000 + (int(fraction.ljust(9, "0")) if fraction else 0)
-    digests = (f"md5:{plain}",) if _MD5.match(plain) else ()
+    digests = (f"etag:{plain}",) if _CONTENT_ETAG.match(plain) else ()
     return ObjectInfo(key, Stamp(int(size), mtime_ns, plain or None, None, digests))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import zlib
 from typing import Any, Callable, Dict, Iterator, Mapping, Optional, Sequence, Tuple
 
@@ -12,7 +13,7 @@ from ...core.entry import Stamp
 from ...core.paths import shown
 from ...errors import Unavailable
 from ..protocol import Expectation, Precondition
-from ..quirks import Info, hexadecimal
+from ..quirks import Info, has_own_key, hexadecimal, plain_etag
 from .s3_listing import OBJECTS
 from .service import Headers, ObjectInfo
 
@@ -36,6 +37,7 @@ _CHECKSUMS = {
     "SHA512": 64,
     "MD5": 16,
 }
+_MD5 = re.compile(r"^[0-9a-f]{32}$")
 _CUSTOMER_KEY = ("SSECustomerAlgorithm", "SSECustomerKey", "SSECustomerKeyMD5")
 
 
@@ -73,7 +75,15 @@ def copied_key_parameters(options: Mapping[str, Any]) -> Dict[str, Any]:
 def info_of(key: str, size: int, answer: Mapping[str, Any], read_stamp: ReadStamp) -> ObjectInfo:
     """Return what an answer about one whole object says; *size* is in bytes."""
     stamp = read_stamp({**answer, "size": size})
-    return ObjectInfo(key, evolve(stamp, digests=tuple(sorted({*stamp.digests, *checksums_in(answer)}))))
+    return ObjectInfo(
+        key, evolve(stamp, digests=tuple(sorted({*stamp.digests, *_md5_in(answer), *checksums_in(answer)})))
+    )
+
+
+def _md5_in(answer: Mapping[str, Any]) -> Tuple[str, ...]:
+    """Return the MD5 that the ETag of a single upload is where nothing but the service's own key encrypts it."""
+    etag = plain_etag(answer.get("ETag")) or ""
+    return (f"md5:{etag}",) if _MD5.match(etag) and not has_own_key(answer) else ()
 
 
 def whole_size(answer: Mapping[str, Any]) -> int:
