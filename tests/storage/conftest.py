@@ -8,6 +8,7 @@ import tarfile
 import uuid
 import zipfile
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, Mapping
 
@@ -26,8 +27,9 @@ from object_servers import (
     rclone_server,
     shared_models,
 )
-from servers import ftp_server, http_server, webdav_server
+from servers import ftp_server, http_server, running, webdav_server
 from sftp_servers import sftp_asyncssh, sftp_openssh, sftp_server  # noqa: F401 - fixtures
+from wire import Wire
 
 from syncengine.storage.conformance import Factory, Subject
 from syncengine.storage.location import locate
@@ -48,8 +50,10 @@ KINDS = (
     "moto by s3fs",
     "rclone by obstore",
     "rclone by s3fs",
-    "gcs",
-    "azure",
+    "gcs by obstore",
+    "gcs by gcsfs",
+    "azure by obstore",
+    "azure by adlfs",
 )
 
 
@@ -106,6 +110,19 @@ def azure() -> Iterator[AzureServer]:
         yield AzureServer(url)
 
 
+@pytest.fixture
+def wire() -> Iterator[Callable[..., Wire]]:
+    with ExitStack() as stack:
+
+        def serve(*answers: Any) -> Wire:
+            made = Wire(*answers)
+            stack.callback(made.server.server_close)
+            stack.enter_context(running(partial(made.server.serve_forever, poll_interval=0.01), made.server.shutdown))
+            return made
+
+        yield serve
+
+
 class Factories:
     """Makes subjects of one kind and closes their clients at the end."""
 
@@ -137,8 +154,10 @@ class Factories:
             "moto by s3fs": lambda files: self._s3(files, "moto", fast=False),
             "rclone by obstore": lambda files: self._s3(files, "rclone", fast=True),
             "rclone by s3fs": lambda files: self._s3(files, "rclone", fast=False),
-            "gcs": lambda files: self._objects(files, "gcs", "gs"),
-            "azure": lambda files: self._objects(files, "azure", "abfs"),
+            "gcs by obstore": lambda files: self._objects(files, "gcs", "gs", fast=True),
+            "gcs by gcsfs": lambda files: self._objects(files, "gcs", "gs", fast=False),
+            "azure by obstore": lambda files: self._objects(files, "azure", "abfs", fast=True),
+            "azure by adlfs": lambda files: self._objects(files, "azure", "abfs", fast=False),
         }
         return makers[kind]
 
@@ -213,8 +232,8 @@ class Factories:
         running.fill(bucket, files, prefix="root/")
         return self._subject(lambda: running.client(bucket, "root"))
 
-    def _objects(self, files: Mapping[str, bytes], fixture: str, protocol: str) -> Subject:
-        server = self._request.getfixturevalue(fixture)
+    def _objects(self, files: Mapping[str, bytes], fixture: str, protocol: str, *, fast: bool) -> Subject:
+        server = evolve(self._request.getfixturevalue(fixture), fast=fast)
         bucket = server.bucket()
         server.fill(bucket, files, "root/")
         return self._subject(lambda: locate(f"{protocol}://{bucket}/root", options=server.options).open())

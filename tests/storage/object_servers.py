@@ -200,14 +200,17 @@ def import_gcsfs() -> Any:
 
 @frozen
 class GcsServer:
-    """A running server of Google Cloud Storage."""
+    """A running server of Google Cloud Storage; ``fast`` decides whether obstore may serve its buckets."""
 
     url: str
+    fast: bool = True
 
     @property
     def options(self) -> Dict[str, Any]:
         """Storage options for gcsfs."""
-        return {"token": "anon", "project": "test", "endpoint_url": self.url}
+        options: Dict[str, Any] = {"token": "anon", "project": "test", "endpoint_url": self.url}
+        # An option that obstore does not know, and that changes nothing.
+        return options if self.fast else {**options, "session_kwargs": {"raise_for_status": False}}
 
     def filesystem(self) -> Any:
         """Return a filesystem for preparing and looking, one for all tests."""
@@ -249,15 +252,18 @@ def azure_server() -> Iterator[str]:
 
 @frozen
 class AzureServer:
-    """A running server of Azure's blobs."""
+    """A running server of Azure's blobs; ``fast`` decides whether obstore may serve its containers."""
 
     url: str
+    fast: bool = True
 
     @property
     def options(self) -> Dict[str, Any]:
         """Storage options for adlfs."""
         account = f"DefaultEndpointsProtocol=http;AccountName={AZURE_ACCOUNT};AccountKey={AZURE_KEY}"
-        return {"connection_string": f"{account};BlobEndpoint={self.url}/{AZURE_ACCOUNT};"}
+        options: Dict[str, Any] = {"connection_string": f"{account};BlobEndpoint={self.url}/{AZURE_ACCOUNT};"}
+        # An option that obstore does not know, and that changes nothing.
+        return options if self.fast else {**options, "unknown_to_obstore": True}
 
     def filesystem(self) -> Any:
         """Return a filesystem for preparing and looking, one for all tests."""

@@ -20,7 +20,9 @@ from syncengine.cli.__main__ import commands
 from syncengine.core.entry import Entry
 from syncengine.storage.conformance import Bytes
 from syncengine.storage.location import locate
-from syncengine.storage.objects.obstore_options import StoreOptions, reason_against, s3_options
+from syncengine.storage.objects.obstore_options import StoreOptions
+from syncengine.storage.objects.obstore_s3 import s3_options
+from syncengine.storage.objects.opening import reason_against
 from syncengine.storage.protocol import ABSENT
 
 pytestmark = pytest.mark.usefixtures("usual_authorities")

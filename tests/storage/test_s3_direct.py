@@ -23,7 +23,8 @@ from object_servers import KEY, SECRET, S3Server
 from syncengine.errors import NotFound, PreconditionFailed, StorageError
 from syncengine.storage.conformance import Bytes
 from syncengine.storage.location import locate
-from syncengine.storage.objects.obstore_options import StoreOptions, s3_options
+from syncengine.storage.objects.obstore_options import StoreOptions
+from syncengine.storage.objects.obstore_s3 import s3_options
 from syncengine.storage.objects.s3_direct import DirectS3, Unclear, direct_to
 from syncengine.storage.objects.s3_unmade import plain_options
 from syncengine.storage.objects.signing import Credentials, encoded_path, encoded_query, signed
@@ -59,7 +60,7 @@ def test_requests_are_signed_as_botocore_signs_them(
 
 def test_nothing_shows_who_signs() -> None:
     assert SECRET not in repr(Credentials(KEY, SECRET, "t"))
-    assert SECRET not in repr(DirectS3("http://h/b", StoreOptions({"secret_access_key": SECRET}, {})))
+    assert SECRET not in repr(DirectS3("http://h/b", StoreOptions("S3Store", {"secret_access_key": SECRET}, {})))
 
 
 # What is known without the filesystem

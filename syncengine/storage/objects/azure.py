@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import io
-import re
 from base64 import b64encode
 from contextlib import contextmanager
 from functools import partial
@@ -25,7 +24,7 @@ from ..protocol import Expectation, Precondition, exactly
 from ..quirks import family_of
 from ..translation import translated
 from .loop import Loop
-from .names import key_refusal
+from .names import identifier, key_refusal
 from .service import Headers, ObjectInfo, PartReader, ServiceFacts
 
 MAX_KEY_CHARACTERS = 1024
@@ -388,15 +387,9 @@ def _sent(headers: Headers, digest: Any) -> Dict[str, Any]:
     settings = {name: getattr(headers, name) or None for name in _SETTINGS}
     given: Dict[str, Any] = {
         "content_settings": ContentSettings(**settings, content_md5=bytearray(digest.digest())),
-        "metadata": {_identifier(name): value for name, value in headers.metadata.items()} or None,
+        "metadata": {identifier(name): value for name, value in headers.metadata.items()} or None,
     }
     return {**given, "standard_blob_tier": _tier(headers)} if headers.storage_class else given
-
-
-def _identifier(name: str) -> str:
-    """Return a name of metadata as this service takes it; other services allow dashes and dots."""
-    plain = re.sub(r"\W", "_", name, flags=re.ASCII)
-    return f"_{plain}" if plain[:1].isdigit() else plain
 
 
 def _tier(headers: Headers) -> Any:

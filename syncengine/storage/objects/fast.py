@@ -1,4 +1,4 @@
-"""Objects through obstore: looks, reads and small writes without the interpreter lock, several times as fast.
+"""Objects through obstore: reads and small writes without the interpreter lock, several times as fast.
 
 Everything else, listings and keys that obstore cannot spell among it, goes to the service over the user's filesystem.
 A listing has to show keys as they are, and obstore drops the slash of directory markers and fails at odd keys.
@@ -23,15 +23,14 @@ from ...errors import (
     Unsupported,
 )
 from ..protocol import Expectation, Precondition
-from ..quirks import nanoseconds, plain_etag, whole
 from ..translation import redacted, translated
+from .dialects import DIALECTS, pinned
 from .service import Headers, ObjectInfo, ObjectService, PartReader
 
 _Result = TypeVar("_Result")
 # What obstore refuses in a key, or changes: odd parts, control characters, text that is no Unicode.
 _UNSPEAKABLE = re.compile("^/|//|/$|(?:^|/)\\.{1,2}(?:/|$)|[\x00-\x1f\x7f\ud800-\udfff]")
 _PIECE_BYTES = 1 << 20
-_MD5 = re.compile(r"^[0-9a-f]{32}$")
 _HEADER_NAMES = {
     "content_type": "Content-Type",
     "cache_control": "Cache-Control",
@@ -43,7 +42,7 @@ _FIELDS = {name.lower(): field for field, name in _HEADER_NAMES.items()}
 
 
 class FastService:
-    """*base* with looks, reads and small writes through the obstore store *store* of the same bucket.
+    """*base* with reads and small writes through the obstore store *store* of the same bucket.
 
     *secrets* appear in no message.
     """
@@ -54,6 +53,7 @@ class FastService:
         self.facts = base.facts
         self.bucket = base.bucket
         self._base = base
+        self._dialect = DIALECTS[base.facts.name]
         self._store = store
         self._obstore: Any = obstore
         self._secrets = tuple(secrets)
@@ -72,8 +72,8 @@ class FastService:
         return self._base.children(prefix)
 
     def head(self, key: str) -> Optional[ObjectInfo]:
-        """Look at one object, None where it is missing; its storage class is not told, so headers are not complete."""
-        if _UNSPEAKABLE.search(key):
+        """Look at one object, None where it is missing; in S3 without its storage class and additional digests."""
+        if not self._dialect.looks or _UNSPEAKABLE.search(key):
             return self._base.head(key)
 
         def call() -> Optional[ObjectInfo]:
@@ -81,7 +81,7 @@ class FastService:
                 result = self._obstore.get(self._store, key, options={"head": True})
             except FileNotFoundError:
                 return None
-            return _info(key, result.meta, result.attributes)
+            return self._info(key, result.meta, result.attributes)
 
         return self._bordered(key, call)
 
@@ -89,25 +89,36 @@ class FastService:
         """Open one version by one request: what the service tells about it, and its first bytes."""
         if _UNSPEAKABLE.search(key):
             return self._base.get(key, limit, expect=expect)
-        options = _pinned(expect)
 
         def call() -> Tuple[ObjectInfo, bytes]:
-            result = self._obstore.get(self._store, key, options=options)
-            info = _info(key, result.meta, result.attributes)
+            result = self._obstore.get(self._store, key, options=pinned(expect))
+            info = self._info(key, result.meta, result.attributes)
             _check_version(key, expect, info.stamp)
             return info, _beginning(result, info.stamp.size, limit)
 
-        return self._bordered(key, call)
+        info, content = self._bordered(key, call)
+        return (self._exactly_named(info) if self._dialect.keeps_case else info), content
+
+    def _exactly_named(self, info: ObjectInfo) -> ObjectInfo:
+        """Return *info* with metadata as the service spells it; only ``mtime`` is sure to be spelled as headers are."""
+        if info.headers is None or not info.headers.metadata.keys() - {"mtime"}:
+            return info
+        looked = self._base.head(info.key)
+        if looked is None or looked.stamp.same_version(info.stamp) is False:
+            raise PreconditionFailed(f"{shown(info.key)}: it changed while it was being opened", path=info.key)
+        return evolve(info, headers=looked.headers)
 
     def read(self, key: str, start: int, end: int, *, expect: Optional[Stamp] = None) -> bytes:
         """Return the bytes from *start* up to before *end* of exactly the expected version."""
+        if end <= start:
+            return b""
         if not self._marks_ranges or _UNSPEAKABLE.search(key):
             return self._base.read(key, start, end, expect=expect)
-        options = {**_pinned(expect), "range": (start, end)}
+        options = {**pinned(expect), "range": (start, end)}
 
         def call() -> bytes:
             result = self._obstore.get(self._store, key, options=options)
-            _check_version(key, expect, _info(key, result.meta, {}).stamp)
+            _check_version(key, expect, self._dialect.stamp(result.meta))
             return bytes(result.bytes())
 
         try:
@@ -121,24 +132,36 @@ class FastService:
 
     def put(self, key: str, content: bytes, *, expect: Precondition, headers: Headers) -> ObjectInfo:
         """Write an object in one request under the condition *expect*."""
-        if _UNSPEAKABLE.search(key) or headers.storage_class:
+        mode = self._mode(expect)
+        attributes = self._attributes(headers)
+        if mode is None or attributes is None or _UNSPEAKABLE.search(key):
             return self._base.put(key, content, expect=expect, headers=headers)
-        mode: Any = "overwrite"
-        if expect.demand is Expectation.ABSENT:
-            mode = "create"
-        elif expect.stamp is not None:
-            named = {"e_tag": _quoted(expect.stamp.etag), "version": expect.stamp.version}
-            mode = {name: value for name, value in named.items() if value is not None}
 
         def call() -> ObjectInfo:
             # A condition is always one request; without one, parts would be sent above a few megabytes.
-            result = self._obstore.put(
-                self._store, key, content, mode=mode, use_multipart=False, attributes=_attributes(headers)
-            )
-            meta = {"size": len(content), "e_tag": result["e_tag"], "version": result["version"]}
-            return evolve(_info(key, meta, {}), headers=headers)
+            result = self._obstore.put(self._store, key, content, mode=mode, use_multipart=False, attributes=attributes)
+            return ObjectInfo(key, self._dialect.written(content, result), headers)
 
         return self._bordered(key, call)
+
+    def _mode(self, expect: Precondition) -> Any:
+        """Return a condition in obstore's words, None where the expected version has no name."""
+        if expect.stamp is not None:
+            return self._dialect.condition(expect.stamp)
+        return "create" if expect.demand is Expectation.ABSENT else "overwrite"
+
+    def _attributes(self, headers: Headers) -> Optional[Dict[str, str]]:
+        """Return *headers* in obstore's words, None where it has none for them."""
+        named = {name: getattr(headers, field) for field, name in _HEADER_NAMES.items()}
+        own = {self._dialect.metadata_name(name): value for name, value in headers.metadata.items()}
+        if headers.storage_class or not all(map(str.isascii, (*own, *own.values()))):
+            return None
+        if self._dialect.keeps_case and not all(name == name.lower() for name in own):
+            return None
+        return {**{name: value for name, value in named.items() if value}, **own}
+
+    def _info(self, key: str, meta: Mapping[str, Any], attributes: Mapping[Any, Any]) -> ObjectInfo:
+        return ObjectInfo(key, self._dialect.stamp(meta), _headers(attributes) if attributes else None)
 
     def upload(
         self,
@@ -163,8 +186,8 @@ class FastService:
         expect: Precondition,
     ) -> ObjectInfo:
         """Copy one version within the service, of any size, with its headers."""
-        # The service asks for the headers itself, since obstore tells only some.
-        origin = evolve(expect_origin, headers=None)
+        # Where obstore looked, the service asks for the headers itself, since only some were told.
+        origin = evolve(expect_origin, headers=None) if self._dialect.looks else expect_origin
         return self._base.copy(old, new, origin_bucket=origin_bucket, expect_origin=origin, expect=expect)
 
     def delete(self, key: str, *, expect: Precondition) -> None:
@@ -196,18 +219,13 @@ class FastService:
             raise _translated(error, key, self._secrets) from error
 
 
-def _pinned(expect: Optional[Stamp]) -> Dict[str, Any]:
-    etag = None if expect is None else expect.etag
-    return {"if_match": _quoted(etag)} if etag else {}
-
-
-def _quoted(etag: Optional[str]) -> Optional[str]:
-    return None if etag is None else f'"{etag}"'
-
-
 def _check_version(key: str, expect: Optional[Stamp], found: Stamp) -> None:
     # Some servers take a condition and answer with whatever they have.
-    if expect is not None and expect.etag and found.etag and expect.etag != found.etag:
+    if expect is None:
+        return
+    names = ((expect.etag, found.etag), (expect.version, found.version))
+    known = next(((due, told) for due, told in names if due and told), ("", ""))
+    if known[0] != known[1]:
         raise PreconditionFailed(f"{shown(key)}: it has changed", path=key)
 
 
@@ -223,29 +241,11 @@ def _beginning(result: Any, size: Optional[int], limit: int) -> bytes:
     return b"".join(pieces)[:limit]
 
 
-def _info(key: str, meta: Mapping[str, Any], attributes: Mapping[Any, Any]) -> ObjectInfo:
-    etag = plain_etag(meta.get("e_tag"))
-    version = meta.get("version")
-    stamp = Stamp(
-        size=whole(meta.get("size")),
-        mtime_ns=nanoseconds(meta.get("last_modified")),
-        etag=etag,
-        version=version if version and version != "null" else None,
-        digests=(f"md5:{etag}",) if etag is not None and _MD5.match(etag) else (),
-    )
-    return ObjectInfo(key, stamp, _headers(attributes) if attributes else None)
-
-
 def _headers(attributes: Mapping[Any, Any]) -> Headers:
     told = {str(name): str(value) for name, value in attributes.items()}
     known = {_FIELDS[name.lower()]: value for name, value in told.items() if name.lower() in _FIELDS}
     own = {name: value for name, value in told.items() if name.lower() not in _FIELDS}
     return Headers(**known, metadata=own)
-
-
-def _attributes(headers: Headers) -> Dict[str, str]:
-    named = {name: getattr(headers, field) for field, name in _HEADER_NAMES.items()}
-    return {**{name: value for name, value in named.items() if value}, **headers.metadata}
 
 
 _BY_NAME = {
@@ -260,6 +260,8 @@ _BY_NAME = {
     "InvalidPathError": Unsupported,
 }
 _STATUS = re.compile(r"status code: (\d{3})|\bstatus: (\d{3})")
+# A conditional request that finds no bucket is answered 404 as well, which obstore takes for a failed condition.
+_NO_BUCKET = re.compile(r"NoSuchBucket|ContainerNotFound|specified bucket does not exist")
 _THROTTLING = re.compile(r"SlowDown|TooManyRequests|Throttl")
 
 
@@ -269,7 +271,7 @@ def _translated(error: Exception, key: str, secrets: Iterable[str]) -> StorageEr
     # What follows is the structure of the error, with every header and URL in it.
     text = str(error).partition("Debug source")[0].strip() or type(error).__name__
     text = text.encode("utf-8", "replace").decode("utf-8")
-    kind = _BY_NAME.get(type(error).__name__) or _by_text(text)
+    kind = NotFound if _NO_BUCKET.search(text) else _BY_NAME.get(type(error).__name__) or _by_text(text)
     return kind(f"{shown(key)}: {shown(' '.join(redacted(text, secrets).split()))}", path=key)
 
 

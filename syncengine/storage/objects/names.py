@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Optional
 
 
@@ -21,3 +22,13 @@ def key_refusal(key: str, limit: int, forbidden: str = "") -> Optional[str]:
         return f"is {length} bytes long with the root, and this storage allows {limit}"
     found = next((character for character in key if character in forbidden), None)
     return None if found is None else f"holds {found!r}"
+
+
+def identifier(name: str) -> str:
+    """Return a name of metadata as Azure takes it; other services allow dashes and dots.
+
+    >>> identifier("7-made.by")
+    '_7_made_by'
+    """
+    plain = re.sub(r"\W", "_", name, flags=re.ASCII)
+    return f"_{plain}" if plain[:1].isdigit() else plain

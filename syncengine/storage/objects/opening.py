@@ -3,18 +3,49 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any, Callable, Iterable, Mapping, Tuple, Union
+from importlib import import_module
+from typing import Any, Callable, Iterable, Mapping, Optional, Tuple, Union
+
+from attrs import frozen
 
 from ...errors import RecipeError, StorageError
 from ..object_store import ObjectStorageClient
-from ..quirks import family_of
+from ..quirks import family_of, qualified_names
 from ..translation import translated
+from .obstore_options import StoreOptions, missing
 from .service import ObjectService
 
-if TYPE_CHECKING:
-    from .obstore_options import StoreOptions
+_BESIDE = "obstore reads and writes, and {} does what obstore cannot"
 
-_BESIDE = "obstore reads and writes, and s3fs does what obstore cannot"
+
+@frozen
+class _Family:
+    """Where the parts of one family are: *module* is both its service's and, with a prefix, its options'."""
+
+    module: str
+    service: str
+    filesystems: Tuple[str, ...]
+    """The classes that obstore may stand in for; another one may do anything in its own way."""
+
+    def base(self, filesystem: Any, bucket: str, **given: Any) -> ObjectService:
+        """Return the service through the filesystem alone."""
+        made: ObjectService = getattr(_sibling(self.module), self.service)(filesystem, bucket, **given)
+        return made
+
+    def options_function(self, name: str) -> Any:
+        """Return the function of this family's options that is called ``s3_<name>`` for S3."""
+        return getattr(_sibling(f"obstore_{self.module}"), f"{self.module}_{name}")
+
+
+def _sibling(name: str) -> Any:
+    return import_module(f".{name}", __package__)
+
+
+_FAMILIES = {
+    "s3": _Family("s3", "S3Service", ("s3fs.core.S3FileSystem",)),
+    "gcs": _Family("gcs", "GcsService", ("gcsfs.core.GCSFileSystem", "gcsfs.extended_gcsfs.ExtendedGcsFileSystem")),
+    "azure": _Family("azure", "AzureService", ("adlfs.spec.AzureBlobFileSystem",)),
+}
 
 
 def object_client(
@@ -45,60 +76,62 @@ def unmade_client(
     found = plain_options(options, bucket, os.environ) if bucket else None
     if found is None:
         return object_client(make(), path, identity=identity, storage=storage, secrets=secrets)
-    service = _beside(Deferred(make), bucket, found, tuple(secrets))
-    return ObjectStorageClient(service, root, identity=identity, storage=storage, why=_BESIDE)
+    service = _beside(_FAMILIES["s3"], Deferred(make), bucket, found, tuple(secrets))
+    return ObjectStorageClient(service, root, identity=identity, storage=storage, why=_BESIDE.format("s3fs"))
 
 
 def service_for(filesystem: Any, bucket: str, *, secrets: Tuple[str, ...] = ()) -> Tuple[ObjectService, str]:
     """Return the service that serves *bucket*, and why it is that one."""
+    family = _FAMILIES[family_of(filesystem).name]
     alone = f"through {type(filesystem).__module__}.{type(filesystem).__qualname__} alone"
-    family = family_of(filesystem).name
-    if family == "gcs":
-        from .gcs import GcsService
-
-        return GcsService(filesystem, bucket, secrets=secrets), f"{alone}: its listings tell all, in key order"
-    if family == "azure":
-        from .azure import AzureService
-
-        return AzureService(filesystem, bucket, secrets=secrets), f"{alone}: its listings tell all, in key order"
-    return _s3_service(filesystem, bucket, alone, secrets=secrets)
-
-
-def _s3_service(filesystem: Any, bucket: str, alone: str, *, secrets: Tuple[str, ...]) -> Tuple[ObjectService, str]:
-    from .obstore_options import reason_against
-    from .s3 import S3Service
-
-    reason: Any = reason_against(filesystem)
-    if reason is None:
+    found: Union[StoreOptions, str, None] = reason_against(filesystem)
+    if found is None:
         try:
-            reason = _s3_options(filesystem, bucket, secrets)
+            found = _options(family, filesystem, bucket, secrets)
+            if isinstance(found, StoreOptions):
+                package = type(filesystem).__module__.partition(".")[0]
+                return _beside(family, filesystem, bucket, found, secrets), _BESIDE.format(package)
         except StorageError as error:
             # Whatever keeps obstore from being set up, the filesystem itself can tell the user, or serve all the same.
-            reason = f"obstore could not be set up: {error}"
-    if isinstance(reason, str):
-        return S3Service(filesystem, bucket, secrets=secrets), f"{alone}: {reason}"
-    return _beside(filesystem, bucket, reason, secrets), _BESIDE
+            found = f"obstore could not be set up: {error}"
+    return family.base(filesystem, bucket, secrets=secrets), f"{alone}: {found}"
 
 
-def _beside(filesystem: Any, bucket: str, options: StoreOptions, secrets: Tuple[str, ...]) -> ObjectService:
+def reason_against(filesystem: Any) -> Optional[str]:
+    """Return why obstore cannot stand in for *filesystem*, None where it can; nothing is connected to."""
+    if missing() is not None:
+        return missing()
+    family = _FAMILIES[family_of(filesystem).name]
+    found = qualified_names(type(filesystem))[0]
+    if found not in family.filesystems:
+        known, own = family.filesystems[0].partition(".")[0], found.rpartition(".")[2]
+        return f"obstore stands in for {known} itself only; this is a {own}"
+    return next(iter(family.options_function("reasons")(filesystem)), None)
+
+
+def _beside(
+    family: _Family, filesystem: Any, bucket: str, options: StoreOptions, secrets: Tuple[str, ...]
+) -> ObjectService:
     """Return a service through obstore that leaves to *filesystem* what obstore cannot do."""
     from .fast import FastService
     from .obstore_options import store_of
-    from .s3 import S3Service
-    from .s3_direct import direct_to
 
-    base = S3Service(filesystem, bucket, secrets=secrets, direct=direct_to(options))
+    given = {}
+    if family.module == "s3":
+        from .s3_direct import direct_to
+
+        given["direct"] = direct_to(options)
+    base = family.base(filesystem, bucket, secrets=secrets, **given)
     try:
         return FastService(base, store_of(options), secrets=secrets)
     except Exception as error:  # obstore's classes have no base of their own below Exception
         raise translated(error, bucket, secrets=secrets) from error
 
 
-def _s3_options(filesystem: Any, bucket: str, secrets: Tuple[str, ...]) -> Union[StoreOptions, str]:
+def _options(family: _Family, filesystem: Any, bucket: str, secrets: Tuple[str, ...]) -> Union[StoreOptions, str]:
     """Return what an obstore store of *bucket* is made with, or the reason why there cannot be one."""
-    from .obstore_options import s3_options
-
     try:
-        return s3_options(filesystem, bucket)
+        found: Union[StoreOptions, str] = family.options_function("options")(filesystem, bucket)
     except Exception as error:
         raise translated(error, bucket, secrets=secrets) from error
+    return found

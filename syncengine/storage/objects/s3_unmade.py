@@ -16,7 +16,8 @@ from typing import Any, Callable, Dict, Mapping, Optional, Tuple
 from attrs import field, frozen
 from fsspec import AbstractFileSystem  # type: ignore[import-untyped]
 
-from .obstore_options import AUTHORITIES, PROXIES, StoreOptions, address, client_options, reason_against
+from .obstore_options import PROXIES, StoreOptions, missing
+from .obstore_s3 import AUTHORITIES, address, client_options, s3_reasons
 
 _PROTOCOLS = ("s3", "s3a")
 _CLASS = "s3fs.S3FileSystem"
@@ -89,7 +90,7 @@ def address_class(protocol: str, url: str) -> Optional[Any]:
 def plain_options(options: Mapping[str, Any], bucket: str, environment: Mapping[str, str]) -> Optional[StoreOptions]:
     """Return what a store of *bucket* is made with, None where only the filesystem can tell."""
     unmade = Unmade(options)
-    if set(options) - _OPTIONS or reason_against(unmade) is not None or not _is_plain(environment):
+    if set(options) - _OPTIONS or missing() is not None or s3_reasons(unmade) or not _is_plain(environment):
         return None
     if options.get("use_ssl") is False or "region_name" in unmade.config_kwargs:
         return None
@@ -108,7 +109,7 @@ def plain_options(options: Mapping[str, Any], bucket: str, environment: Mapping[
     if options.get("requester_pays"):
         config["request_payer"] = True
     limits = {"connect_timeout": _CONNECT_SECONDS, "read_timeout": _READ_SECONDS, **unmade.config_kwargs}
-    return StoreOptions(config, client_options(endpoint, SimpleNamespace(**limits)))
+    return StoreOptions("S3Store", config, client_options(endpoint, SimpleNamespace(**limits)))
 
 
 def _is_plain(environment: Mapping[str, str]) -> bool:
