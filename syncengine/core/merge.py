@@ -13,12 +13,14 @@ from typing import Callable, Iterable, Iterator, List, Optional, Tuple, Union
 from attrs import define, evolve, field, frozen
 
 from ..errors import ScanError
+from .blocks import Block, length_of_block
 from .entry import Base, Entry, Excluded, Extent, Kind, Pack, Problem, Seen, Side, Stamp
 from .packs import Rows, Run
 from .paths import is_within, precedes, shown
 
 Item = Union[Seen, Base, Pack, Rows]
 Triple = Tuple[str, Optional[Base], Optional[Seen], Optional[Seen]]
+Joined = Union[Triple, Block]
 Agreed = Callable[[int], None]
 
 LONGEST = 512
@@ -30,17 +32,24 @@ def join(
     source: Iterable[Union[Seen, Pack]],
     destination: Iterable[Union[Seen, Pack]],
     agreed: Optional[Agreed] = None,
-) -> Iterator[Triple]:
+    *,
+    blocks: bool = False,
+) -> Iterator[Joined]:
     """Yield ``(position, base, source, destination)`` for every position that any stream has.
 
     With *agreed*, files that come in packs and stand on both sides exactly as the state has them are left out, and
-    their number is told instead. Raises ScanError where a stream is not sorted: an entry out of its place would look
-    like a deletion.
+    their number is told instead. With *blocks*, files that come in packs and stand on one side alone, unknown to the
+    state or exactly as it has them, come as blocks. Raises ScanError where a stream is not sorted: an entry out of its
+    place would look like a deletion.
     """
     rows, sources, destinations = (_Cursor(stream) for stream in (base, source, destination))
     while True:
         if agreed is not None and sources.pack is not None:
             _leave_out(rows, sources, destinations, agreed)
+        block = _block(rows, sources, destinations) if blocks else None
+        if block is not None:
+            yield block
+            continue
         at_source, at_destination = sources.position, destinations.position
         if at_source == at_destination or at_destination is None:
             position = at_source
@@ -97,6 +106,36 @@ def _unchanged(rows: _Cursor, sources: _Cursor, destinations: _Cursor, number: i
             second.stamps[at_destination : at_destination + number],
         )
     )
+
+
+def _block(rows: _Cursor, sources: _Cursor, destinations: _Cursor) -> Optional[Block]:
+    """Take the files that only one side has next, where nothing of the other side follows in their folder.
+
+    So none of them can turn out to face a directory of the same name.
+    """
+    for side, has, lacks in ((Side.SOURCE, sources, destinations), (Side.DESTINATION, destinations, sources)):
+        run, position = has.pack, has.position
+        if not isinstance(run, Run) or not run.inside or position is None:
+            continue
+        if lacks.position is not None and (lacks.position.startswith(run.inside) or precedes(lacks.position, position)):
+            continue
+        if rows.position is not None and precedes(rows.position, position):
+            continue
+        return _taken_block(rows, has, run, side)
+    return None
+
+
+def _taken_block(rows: _Cursor, has: _Cursor, run: Run, side: Side) -> Optional[Block]:
+    known = rows.pack if isinstance(rows.pack, Rows) else None
+    number = length_of_block(known, rows.index, rows.position, run, has.index, side)
+    if number == 0:
+        return None
+    gone = rows.position == has.position
+    block = Block(side, run.slice(has.index, has.index + number), known if gone else None, rows.index)
+    has.skip(number)
+    if gone:
+        rows.skip(number)
+    return block
 
 
 _FILE = Kind.FILE  # looking a member up in its enum costs more than comparing with it
@@ -227,26 +266,50 @@ class Joiner:
     """Both sides can hold a file and a directory of one name (two object stores)."""
     holds_below: Callable[[Side, str], bool] = lambda *_: False
     """Says whether a side that holds a file also holds names below it; asked where it faces a directory."""
+    filters: Callable[[], bool] = lambda: True
+    """Says whether ``excludes`` can exclude anything, as far as is known by now."""
     _regions: List[Region] = field(factory=list, init=False)
     _held: List[_Held] = field(factory=list, init=False)
 
-    def views(self, triples: Iterable[Triple]) -> Iterator[Views]:
-        """Yield the views of each path; a held file comes out where its directory would stand."""
-        for position, base, source, destination in triples:
-            if self._held:
-                yield from self._released(position, source, destination)
-            if self._regions:
-                self._regions = [region for region in self._regions if not region.passed(position)]
-            views = self._view(position, base, source, destination)
-            if views is None:
-                continue
-            if views.region is None and self._may_face_directory(position, views):
-                self._held.append(_Held(views))
+    def views(self, joined: Iterable[Joined]) -> Iterator[Union[Views, Block]]:
+        """Yield the views of each path; a held file comes out where its directory would stand.
+
+        A block stays one where nothing is hidden or unknown around it and no file waits for a directory that holds it.
+        """
+        for item in joined:
+            if not isinstance(item, Block):
+                yield from self._views_of(*item)
+            elif self._stays_whole(item):
+                yield from self._released(item.path, None, None)
+                yield item
             else:
-                yield views
+                for triple in item.alone():
+                    yield from self._views_of(*triple)
         for held in self._held:
             yield held.views
         self._held.clear()
+
+    def _stays_whole(self, block: Block) -> bool:
+        path = block.path
+        self._regions = [region for region in self._regions if not region.passed(path)]
+        if self._regions or (self.excludes is not None and self.filters()):
+            return False
+        return not any(path.startswith(held.views.path + "/") for held in self._held)
+
+    def _views_of(
+        self, position: str, base: Optional[Base], source: Optional[Seen], destination: Optional[Seen]
+    ) -> Iterator[Views]:
+        if self._held:
+            yield from self._released(position, source, destination)
+        if self._regions:
+            self._regions = [region for region in self._regions if not region.passed(position)]
+        views = self._view(position, base, source, destination)
+        if views is None:
+            return
+        if views.region is None and self._may_face_directory(position, views):
+            self._held.append(_Held(views))
+        else:
+            yield views
 
     def _view(
         self, position: str, base: Optional[Base], source: Optional[Seen], destination: Optional[Seen]

@@ -16,7 +16,7 @@ from typing import Callable, Iterator, List, Optional, Sequence, Union
 
 from attrs import define, field
 
-from .entry import Base, Entry, Kind, Listed, Pack, Stamp, unpacked
+from .entry import Base, Entry, Kind, Listed, Pack, Side, Stamp, unpacked
 from .paths import decoded, encoded
 
 _PLAIN = struct.Struct("<qqQ")
@@ -26,6 +26,8 @@ PLAIN_ROW = b"\0"
 
 _NUMBER = re.compile(r"0|[1-9][0-9]{0,19}").fullmatch
 """Matches a text that comes back unchanged from the number it is read as: not "007", not other digits."""
+
+_NO_BYTES = bytes(8)
 
 plain = _PLAIN.pack
 """Pack size, modification time and file id; raises struct.error where one is out of range."""
@@ -51,6 +53,16 @@ def stamp_of(packed: bytes) -> Stamp:
     """Return the stamp whose packed form is *packed*."""
     size, mtime_ns, number = _PLAIN.unpack(packed)
     return Stamp(size, mtime_ns, None, None, (), str(number))
+
+
+def is_empty(packed: bytes) -> bool:
+    """Say whether *packed* is the plain stamp of an empty file."""
+    return packed.startswith(_NO_BYTES)
+
+
+def sizes(stamps: Sequence[bytes]) -> int:
+    """Return how many bytes the files of all these plain stamps have together."""
+    return sum(size for size, _, _ in _PLAIN.iter_unpack(b"".join(stamps)))
 
 
 @define(eq=False)
@@ -88,12 +100,16 @@ class Run(Pack):
         stamp = Stamp(size, mtime_ns, None, None, (), str(number))
         return Entry(self.inside + self.names[index], Kind.FILE, stamp, self.modes[index] & 0o7777)
 
+    def slice(self, first: int, last: int) -> Run:
+        """Return the files from *first* to before *last* as a run of their own."""
+        if first == 0 and last == len(self.names):
+            return self
+        return Run(self.inside, self.names[first:last], self.modes[first:last], self.stamps[first:last])
+
     def part(self, first: int, last: int) -> Iterator[Run]:
         """Yield the files from *first* to before *last* as a run of their own, if there are any."""
-        if first == 0 and last == len(self.names):
-            yield self
-        elif first < last:
-            yield Run(self.inside, self.names[first:last], self.modes[first:last], self.stamps[first:last])
+        if first < last:
+            yield self.slice(first, last)
 
 
 @define(eq=False)
@@ -109,6 +125,8 @@ class Rows:
     swapped: bool
     item: Callable[[int], Base]
     """Makes one row."""
+    generation: Callable[[int], int]
+    """Tells in which generation one row was written."""
 
     def __len__(self) -> int:
         return len(self.positions)
@@ -116,6 +134,15 @@ class Rows:
     def position(self, index: int) -> str:
         """Return the place of one row in key order."""
         return decoded(self.positions[index])
+
+    def recorded(self, side: Side, first: int, last: int) -> List[bytes]:
+        """Return the plain stamps that the rows from *first* to before *last* have of *side*.
+
+        What stands for a row without plain stamps equals no stamp.
+        """
+        at_first = (side is Side.DESTINATION) is self.swapped
+        low = len(PLAIN_ROW) if at_first else len(PLAIN_ROW) + PLAIN_SIZE
+        return [head[low : low + PLAIN_SIZE] if head.startswith(PLAIN_ROW) else b"" for head in self.heads[first:last]]
 
     def agree(self, first: int, source: Sequence[bytes], destination: Sequence[bytes]) -> bool:
         """Say whether the rows from the one at *first* on hold exactly these stamps of both sides."""

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Callable, Deque, Iterable, Iterator, Mapping, 
 
 from attrs import define, evolve, field, frozen
 
+from ..core.blocks import Block
 from ..core.comparator import STORED, Change, Comparison, FileComparator, Question
 from ..core.entry import Base, Entry, Kind, Pack, Seen, Side, Snapshot
 from ..core.folding import folded
-from ..core.merge import Joiner, Triple, Views, join
+from ..core.merge import Joined, Joiner, Views, join
 from ..core.packs import Rows
 from ..core.paths import encoded
 from ..core.tally import Tally
@@ -22,7 +23,7 @@ from ..errors import NotFound, StorageError
 from ..events import Emitter, ScanProgressed
 from ..storage.digests import digest
 from ..storage.protocol import StorageClientProtocol, SupportsStoredDigests
-from .job import Changed, Job
+from .job import Changed, Changes, Job
 from .scan import mapped, without_strays
 
 if TYPE_CHECKING:
@@ -39,7 +40,9 @@ _ROUNDS = 3
 
 PROGRESS_EVERY = 5_000
 
-_SETTLED = (Change, Views)
+_Settled = Union[Changed, Block]
+_Waiting = Union[_Settled, "Future[Changed]"]
+_SETTLED = (Change, Views, Block)
 
 
 def changes(
@@ -53,17 +56,22 @@ def changes(
     tally: Tally,
     emitter: Optional[Emitter] = None,
     look_at_all: bool = False,
-) -> Iterator[Changed]:
+    blocks: bool = False,
+) -> Iterator[Union[Changed, Block]]:
     """Yield a Change for every path that is not simply unchanged, and Views where a path is out of bounds.
 
-    *look_at_all* also yields paths whose content is unchanged (to force them, or to compare their metadata).
+    *look_at_all* also yields paths whose content is unchanged (to force them, or to compare their metadata). With
+    *blocks*, files that one side alone has may come as blocks.
     """
     progress = _Progress(tally, emitter or Emitter())
     # Only here unchanged files are left out before they are entries; everything below decides by entries alone.
-    triples = join(state, source, destination, None if look_at_all else progress.agreed)
+    triples = join(state, source, destination, None if look_at_all else progress.agreed, blocks=blocks)
     moved_on = _moved_on(triples, progress, look_at_all=look_at_all)
     with _Settler(answer) as settler:
         for views in joiner.views(moved_on):
+            if isinstance(views, Block):
+                yield from settler.later(views)
+                continue
             if views.region is not None or views.collision:
                 yield from settler.later(views)
                 continue
@@ -86,9 +94,9 @@ class _Progress:
         if self.tally.paths >= self._due:
             self._tell()
 
-    def met(self) -> None:
-        """Count one path of any other kind."""
-        self.tally.paths += 1
+    def met(self, number: int = 1) -> None:
+        """Count paths of any other kind."""
+        self.tally.paths += number
         if self.tally.paths >= self._due:
             self._tell()
 
@@ -98,13 +106,19 @@ class _Progress:
             self._due += PROGRESS_EVERY
 
 
-def _moved_on(triples: Iterable[Triple], progress: _Progress, *, look_at_all: bool) -> Iterator[Triple]:
+def _moved_on(triples: Iterable[Joined], progress: _Progress, *, look_at_all: bool) -> Iterator[Joined]:
     """Count every triple and pass on those that are not unchanged: the one loop that runs for every path."""
     tally = progress.tally
     at_source = at_destination = shared = remembered = unchanged = 0
     directory = Kind.DIRECTORY  # looked up once: an enum answers slowly
     try:
         for triple in triples:
+            if isinstance(triple, Block):
+                progress.met(len(triple))
+                tally.seen[triple.side] += len(triple)
+                tally.remembered += 0 if triple.rows is None else len(triple)
+                yield triple
+                continue
             _, base, source, destination = triple
             progress.met()
             # Equal stamps on both sides: whoever agreed on them agrees still. Nearly every path ends here.
@@ -142,7 +156,7 @@ class _Settler:
 
     def __init__(self, answer: Answer) -> None:
         self._answer = answer
-        self._waiting: Deque[Union[Changed, Future[Changed]]] = deque()
+        self._waiting: Deque[_Waiting] = deque()
         self._pool: Optional[ThreadPoolExecutor] = None
 
     def __enter__(self) -> _Settler:
@@ -152,7 +166,7 @@ class _Settler:
         if self._pool is not None:
             self._pool.shutdown(wait=True, cancel_futures=True)
 
-    def later(self, item: Union[Changed, Future[Changed]]) -> Iterator[Changed]:
+    def later(self, item: _Waiting) -> Iterator[_Settled]:
         """Queue *item* and yield what is ready before it."""
         if not self._waiting and isinstance(item, _SETTLED):
             yield item
@@ -161,7 +175,7 @@ class _Settler:
         while self._waiting and (len(self._waiting) > LOOKAHEAD or _ready(self._waiting[0])):
             yield _value(self._waiting.popleft())
 
-    def compare(self, views: Views, comparison: Comparison, comparator: FileComparator) -> Iterator[Changed]:
+    def compare(self, views: Views, comparison: Comparison, comparator: FileComparator) -> Iterator[_Settled]:
         """Queue the change of one path, with its questions on their way to an answer."""
         if not comparison.questions:
             yield from self.later(_change(views, comparison))
@@ -172,7 +186,7 @@ class _Settler:
             self._pool = ThreadPoolExecutor(max_workers=4, thread_name_prefix="syncengine-digest")
         yield from self.later(self._pool.submit(self._settled, views, comparison, comparator))
 
-    def rest(self) -> Iterator[Changed]:
+    def rest(self) -> Iterator[_Settled]:
         """Yield everything that still waits."""
         while self._waiting:
             yield _value(self._waiting.popleft())
@@ -199,11 +213,11 @@ class _Settler:
         return views
 
 
-def _ready(item: Union[Changed, Future[Changed]]) -> bool:
+def _ready(item: _Waiting) -> bool:
     return isinstance(item, _SETTLED) or item.done()
 
 
-def _value(item: Union[Changed, Future[Changed]]) -> Changed:
+def _value(item: _Waiting) -> _Settled:
     return item if isinstance(item, _SETTLED) else item.result()
 
 
@@ -265,18 +279,25 @@ class Diff:
             destination = self._folded(destination, job, Side.DESTINATION)
         clients = job.clients
         both_flat = not any(client.capabilities.real_directories for client in clients.values())
-        stream = changes(
-            self._rows(job),
-            source.packs(),
-            destination.packs(),
-            comparator=self.comparator or self._comparator(job),
-            joiner=Joiner(excludes=job.excludes, holds_both=both_flat, holds_below=holding_below(clients)),
-            answer=answering(clients, job.draw),
-            tally=job.tally,
-            emitter=job.emitter,
-            look_at_all=job.settings.force or bool(job.settings.metadata) or bool(job.folding),
-        )
-        return job.with_(changes=stream, snapshots={Side.SOURCE: source, Side.DESTINATION: destination})
+        look_at_all = job.settings.force or bool(job.settings.metadata) or bool(job.folding)
+        own_rules = self.comparator is None and not look_at_all
+
+        def read(*, blocks: bool) -> Iterator[Union[Changed, Block]]:
+            return changes(
+                self._rows(job),
+                source.packs(),
+                destination.packs(),
+                comparator=self.comparator or self._comparator(job),
+                joiner=Joiner(job.excludes, both_flat, holding_below(clients), _filtering(job)),
+                answer=answering(clients, job.draw),
+                tally=job.tally,
+                emitter=job.emitter,
+                look_at_all=look_at_all,
+                # A block is what the comparator would say of each of its files: not of one that decides otherwise.
+                blocks=blocks and own_rules,
+            )
+
+        return job.with_(changes=Changes(read), snapshots={Side.SOURCE: source, Side.DESTINATION: destination})
 
     @staticmethod
     def _folded(snapshot: Snapshot, job: Job, side: Side) -> Snapshot:
@@ -290,6 +311,12 @@ class Diff:
 
     def _rows(self, job: Job) -> Iterable[Rows]:
         return () if job.state is None else job.state.packs([job.folding.key(prefix) for prefix in job.scope])
+
+
+def _filtering(job: Job) -> Callable[[], bool]:
+    """Return a function that says whether the rules of *job* can exclude anything, as far as they were met."""
+    manager = job.filter
+    return (lambda: True) if manager is None else (lambda: manager.active)
 
 
 def holding_below(clients: Mapping[Side, StorageClientProtocol]) -> Callable[[Side, str], bool]:

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Dict, Iterator, List, Mapping, Optional, Sequence
+from typing import Dict, Iterator, List, Mapping, Optional, Sequence, Union
 
 from attrs import define, field
 
+from ..core.blocks import Block
 from ..core.comparator import RACE_WINDOW_NS, Question
-from ..core.directory_renames import DirectoryRename, Pair, directory_renames, listing_digest
+from ..core.directory_renames import DirectoryRename, Met, Pair, directory_renames, listing_digest
 from ..core.entry import Entry, Extent, Kind, Problem, Side, Stamp
+from ..core.packs import Listing, Run, is_empty
 from ..core.paths import is_within, shown
 from ..core.plan import Operation
 from ..core.renames import DigestOf, is_same_content, rename_of
 from ..errors import PreconditionFailed, StorageError, Unsupported
 from ..state.manager import SyncStateManager
 from ..storage.protocol import StorageClientProtocol, SupportsChangeTimes, SupportsMoveDirectory
-from .job import Changed, Job
+from .job import Job
 
 
 def renamed_directories(
-    job: Job, changes: Sequence[Changed], side: Side, *, digest_of: DigestOf
+    job: Job, changes: Sequence[Met], side: Side, *, digest_of: DigestOf
 ) -> Iterator[DirectoryRename]:
     """Yield the directories that *side* renamed and the other side can rename by one call."""
     if job.state is None or not isinstance(job.clients[side.other], SupportsMoveDirectory):
@@ -42,7 +44,25 @@ class _Proof:
     _times: Dict[str, Dict[str, int]] = field(factory=dict, init=False)
     _moments: Optional[Dict[int, int]] = field(default=None, init=False)
 
-    def __call__(self, side: Side, new: str, pairs: Sequence[Pair]) -> bool:
+    def untouched(self, side: Side, new: str, gone: Sequence[Block], arrived: Sequence[Block]) -> bool:
+        """Say whether nobody touched the files of these blocks, of one folder, since they were agreed on."""
+        times = self._times_below(side, new)
+        paths = (block.run.inside + name for block in arrived for name in block.run.names)
+        stamps = (stamp for block in arrived for stamp in block.run.stamps)
+        generations = (generation for block in gone for generation in block.generations())
+        return all(
+            is_empty(stamp) or self._is_older(times.get(path), generation)
+            for path, stamp, generation in zip(paths, stamps, generations)
+        )
+
+    def _is_older(self, changed: Optional[int], generation: int) -> bool:
+        agreed = self._agreed_ns(generation)
+        return agreed is not None and changed is not None and changed < agreed - RACE_WINDOW_NS
+
+    def files(self, side: Side, new: str, pairs: Sequence[Pair]) -> bool:
+        """Say whether the files of all pairs are those that were agreed on."""
+        if not pairs:
+            return True
         times = self._times_below(side, new)
         return all(self._untouched(pair, side, times) or self._same(pair, side) for pair in pairs)
 
@@ -51,11 +71,7 @@ class _Proof:
         assert base is not None
         if base.kind is Kind.DIRECTORY or not base.stamp(side).size:
             return True  # a directory has no content, nor has an empty file
-        agreed = self._agreed_ns(base.generation)
-        changed = times.get(path)
-        if agreed is None or changed is None or side in base.racy:
-            return False
-        return changed < agreed - RACE_WINDOW_NS
+        return side not in base.racy and self._is_older(times.get(path), base.generation)
 
     def _same(self, pair: Pair, side: Side) -> bool:
         gone, new = pair
@@ -98,13 +114,14 @@ class _Proof:
 
 def directory_difference(client: StorageClientProtocol, directory: str, expected: Optional[Stamp]) -> Optional[str]:
     """Return why *directory* does not hold what *expected*, of a directory that is moved, says; None where it does."""
-    entries: List[Entry] = []
-    for item in client.list(directory):
-        if isinstance(item, Entry):
-            entries.append(item)
+    found: List[Union[Entry, Run]] = []
+    listed = client.list(directory)
+    for item in listed.packs() if isinstance(listed, Listing) else listed:
+        if isinstance(item, (Entry, Run)):
+            found.append(item)
         elif isinstance(item, Problem) and item.extent is not Extent.NOTHING:
             return "something in it cannot be seen"
-    same = expected is not None and listing_digest(entries, directory) in expected.digests
+    same = expected is not None and listing_digest(found, directory) in expected.digests
     return None if same else "something in it has changed"
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import threading
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Callable, Iterable, Mapping, Optional, Tuple, Union
+from typing import TYPE_CHECKING, Any, Callable, Iterable, Iterator, Mapping, Optional, Tuple, Union
 
 from attrs import Factory, evolve, field, frozen
 
+from ..core.blocks import Block
 from ..core.comparator import Change, SideFacts
 from ..core.entry import Side, Snapshot
 from ..core.folding import Folding
@@ -39,6 +40,21 @@ class Limits:
 
 
 Changed = Union[Change, Views]
+ReadChanges = Callable[..., Iterator[Union[Changed, Block]]]
+
+
+class Changes:
+    """A stream of changes that can be read with blocks instead, once, one way or the other."""
+
+    def __init__(self, read: ReadChanges) -> None:
+        self._read = read
+
+    def with_blocks(self) -> Iterator[Union[Changed, Block]]:
+        """Read the stream with files that one side alone has in blocks, where they come so."""
+        return self._read(blocks=True)
+
+    def __iter__(self) -> Iterator[Changed]:
+        return self._read(blocks=False)  # type: ignore[return-value]
 
 
 @frozen(eq=False)

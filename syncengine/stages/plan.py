@@ -7,9 +7,11 @@ from typing import Callable, Dict, Iterable, Iterator, Mapping, Optional, Sequen
 from attrs import evolve, field, frozen
 
 from ..core.begun_moves import after_moves
+from ..core.blocks import Block
 from ..core.bootstrap import in_force, unequal, without_effect
 from ..core.comparator import Change
 from ..core.conflicts import Chooser, Conflicts, ContentTime, Look
+from ..core.directory_renames import Met
 from ..core.drafts import Drafts, SideTraits
 from ..core.entry import Entry, Extent, Kind, Problem, ProblemKind, Side, Snapshot
 from ..core.guards import Blocker, BlockerKind, emptied_blockers
@@ -25,7 +27,7 @@ from ..storage.protocol import StorageClientProtocol, SupportsContentTimes, Supp
 from ..storage.routes import stays_inside
 from .diff import settling
 from .directory_moves import renamed_directories
-from .job import Changed, Job
+from .job import Changed, Changes, Job
 
 
 @frozen
@@ -72,7 +74,8 @@ class MakePlan:
         changes = self._taken_up(job, job.state.intents())
         if not job.settings.renames:
             return changes
-        known = list(self._without_moved_directories(job, planner, list(changes)))
+        met = list(changes.with_blocks() if isinstance(changes, Changes) else changes)
+        known = list(self._without_moved_directories(job, planner, met))
         files = {change.path: change for change in known if isinstance(change, Change) and change.kind is Kind.FILE}
         for rename in self._renames(job, list(files.values())):
             if planner.follow(rename):
@@ -87,16 +90,21 @@ class MakePlan:
             return job.changes
         return after_moves(list(job.changes), moves)
 
-    def _without_moved_directories(self, job: Job, planner: Planner, known: Sequence[Changed]) -> Iterable[Changed]:
+    def _without_moved_directories(self, job: Job, planner: Planner, met: Sequence[Met]) -> Iterator[Changed]:
         """Yield the changes that do not lie in directories which the other side renames as a whole."""
-        if job.settings.mode.is_backup:
-            return known  # nothing may disappear there, so every file is copied to its new name
         planned: Set[int] = set()
-        for side in self._leading(job):
-            for rename in renamed_directories(job, known, side, digest_of=settling(job.clients)):
+        # In a backup nothing may disappear, so every file is copied to its new name.
+        for side in () if job.settings.mode.is_backup else self._leading(job):
+            for rename in renamed_directories(job, met, side, digest_of=settling(job.clients)):
                 if planner.follow_directory(rename):
-                    planned.update(id(change) for pair in rename.pairs for change in pair)
-        return (change for change in known if id(change) not in planned) if planned else known
+                    planned.update(map(id, rename.parts))
+        for item in met:
+            if id(item) in planned:
+                continue
+            if isinstance(item, Block):
+                yield from item.changes()
+            else:
+                yield item
 
     @staticmethod
     def _leading(job: Job) -> Sequence[Side]:

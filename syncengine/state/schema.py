@@ -267,11 +267,16 @@ def packs(stored: Iterable[Sequence[Stored]], tally: Tally, *, swapped: bool) ->
             [payload[:_HEAD_SIZE] for payload in payloads],
             swapped,
             _making(positions, payloads, swapped=swapped),
+            _telling_generations(payloads),
         )
 
 
 def _making(positions: Sequence[bytes], payloads: Sequence[bytes], *, swapped: bool) -> Callable[[int], Base]:
     return lambda index: base_from(positions[index], payloads[index], swapped=swapped)
+
+
+def _telling_generations(payloads: Sequence[bytes]) -> Callable[[int], int]:
+    return lambda index: generation_of(payloads[index])
 
 
 def ranges(prefixes: Sequence[str]) -> List[Tuple[bytes, Optional[bytes]]]:
