@@ -9,6 +9,7 @@ correct. The same rule as Unison's ``moves.ml``: equal content, never empty, exa
 from __future__ import annotations
 
 import re
+from collections import Counter
 from typing import Callable, Container, Dict, Hashable, Iterable, Iterator, List, Optional, Set, Tuple
 
 from attrs import evolve, frozen
@@ -189,11 +190,11 @@ def _paired(
         matches = new.get(mark, [])
         if len(candidates) == 1 and len(matches) == 1:
             found.setdefault(candidates[0].path, set()).add(matches[0].path)
-    targets = [path for paths in found.values() for path in paths]
+    targets = Counter(path for paths in found.values() for path in paths)
     return [
         (by_path[path], by_path[next(iter(paths))])
         for path, paths in found.items()
-        if len(paths) == 1 and targets.count(next(iter(paths))) == 1
+        if len(paths) == 1 and targets[next(iter(paths))] == 1
     ]
 
 
