@@ -7,7 +7,7 @@ the one *for showing* ignores it. Everything here raises PlanFormatError, which 
 from __future__ import annotations
 
 import json
-from typing import Any, Dict, Iterable, List, Mapping, NoReturn, Optional, Tuple, Type, TypeVar, Union
+from typing import Any, Dict, Iterable, Iterator, List, Mapping, NoReturn, Optional, Tuple, Type, TypeVar, Union
 
 from attrs import evolve
 
@@ -105,7 +105,9 @@ def _refuse_constant(text: str) -> NoReturn:
 def read_plan(document: Record, *, for_showing: bool) -> Plan:
     """Return the plan that *document* is, once its digest was checked."""
     header = _checked_header(document, PLAN_FORMAT, _PLAN_FIELDS, for_showing=for_showing)
-    plan = _plan(header, _lists(header, value_reader(for_showing=for_showing)), for_showing=for_showing)
+    # What is shown is verified by its records; of a plan to apply they need not outlive the values made of them.
+    lists = _lists(header, value_reader(for_showing=for_showing), used_up=not for_showing)
+    plan = _plan(header, lists, for_showing=for_showing)
     return _verified(plan, header, for_showing=for_showing)
 
 
@@ -224,15 +226,22 @@ def raw_digest(header: Record) -> str:
     )
 
 
-def _lists(header: Record, reader: Reader) -> Dict[str, List[Any]]:
+def _lists(header: Record, reader: Reader, *, used_up: bool = False) -> Dict[str, List[Any]]:
+    """Return the values of all sections; with *used_up* the records go while they are read, to spare memory."""
     found: Dict[str, List[Any]] = {}
     for name, kind in _ITEMS.items():
         if name not in header:
             continue
         if not isinstance(header[name], list):
             raise PlanFormatError(f"{name} is not a list")
-        found[name] = _values(name, header[name], kind, reader)
+        found[name] = _values(name, _used_up(header[name]) if used_up else header[name], kind, reader)
     return found
+
+
+def _used_up(records: List[Any]) -> Iterator[Any]:
+    for number, record in enumerate(records):
+        records[number] = None
+        yield record
 
 
 def _field(header: Record, name: str, kind: Any, reader: Reader) -> Any:

@@ -7,6 +7,7 @@ wrong and where. cattrs is imported when the first record is read.
 from __future__ import annotations
 
 from functools import lru_cache
+from sys import intern
 from typing import TYPE_CHECKING, Any, Callable, Optional, Tuple, Type, TypeVar
 
 from attrs import fields
@@ -128,21 +129,21 @@ def _quick_operation(*, strict: bool) -> Callable[[Any, Any], Operation]:
             raise ValueError("unknown fields")
         look = item.get
         origin, mode, counterpart, files = look("origin"), look("mode"), look("counterpart"), look("files")
-        expect_target = item["expect_target"]
+        path, expect_target = _text(item["path"], str), item["expect_target"]
         expect_origin = item["expect_origin"] if "origin" in item else look("expect_origin")
         return Operation(
             _ACTIONS[item["action"]],
             _KINDS[item["kind"]],
             _SIDES[item["target"]],
-            _text(item["path"], str),
-            origin if origin is None else _origin(origin, None),
+            path,
+            origin if origin is None else _sharing(_origin(origin, None), path),
             expect_target if expect_target is None else read_stamp(expect_target, Stamp),
             expect_origin if expect_origin is None else read_stamp(expect_origin, Stamp),
             _text_or_none(look("digest")),
             _flag(look("retain", _NOT_RETAINED), bool),
             _integer(look("size", 0), int),
             _REASONS[item["reason"]],
-            _text(look("chosen_by", ""), str),
+            intern(_text(look("chosen_by", ""), str)),
             _text_or_none(look("group")),
             _text_or_none(look("key")),
             mode if mode is None else _integer(mode, int),
@@ -152,6 +153,11 @@ def _quick_operation(*, strict: bool) -> Callable[[Any, Any], Operation]:
         )
 
     return structure
+
+
+def _sharing(origin: Tuple[Side, str], path: str) -> Tuple[Side, str]:
+    """Return *origin* with the very text that *path* is where they are equal, as nearly always: one in memory."""
+    return (origin[0], path) if origin[1] == path else origin
 
 
 _STAMP_FIELDS = frozenset(attribute.name for attribute in fields(Stamp))
