@@ -257,6 +257,62 @@ def test_a_conflict_whose_both_versions_were_kept_is_taken_apart_again(sides: Tu
     assert [tree(side) for side in sides] == before
 
 
+@pytest.mark.parametrize("conflict", ["newest", "keep-both"])
+def test_a_file_that_made_way_for_a_directory_takes_its_name_back(
+    sides: Tuple[Path, Path], conflict: str, tmp_path: Path
+) -> None:
+    options = {**TWO_WAY, "conflict": conflict}
+    syncengine.sync(*sides, **options)
+    write(sides[0], {"b": ""})
+    write(sides[1], {"b/c": "", "b/deep/er": "deeper"})
+    before = [tree(side) for side in sides]
+    run = syncengine.sync(*sides, **options)
+    after = [tree(side) for side in sides]
+    assert after[0] == after[1]
+
+    plan = syncengine.undo(run.run_id, *sides, **options)
+    assert not plan.problems
+    plan.save(tmp_path / "undo.json")
+    undone = syncengine.apply(tmp_path / "undo.json")
+    assert undone.ok, str(undone)
+    assert [tree(side) for side in sides] == before
+
+    redone = syncengine.apply(syncengine.undo(undone.run_id, *sides, **options))
+    assert redone.ok, str(redone)
+    assert [tree(side) for side in sides] == after
+
+
+def test_a_renamed_file_goes_back_to_a_name_that_the_run_gave_to_a_directory(sides: Tuple[Path, Path]) -> None:
+    syncengine.sync(*sides, **MIRROR)
+    before = tree(sides[1])
+    (sides[0] / "f").rename(sides[0] / "moved")
+    write(sides[0], {"f/inside": "new"})
+    run = syncengine.sync(*sides, **MIRROR)
+
+    report = syncengine.apply(syncengine.undo(run.run_id, *sides, **MIRROR))
+
+    assert report.ok, str(report)
+    assert tree(sides[1]) == before
+
+
+def test_a_directory_that_somebody_uses_keeps_the_name_of_the_file_that_made_way_for_it(
+    sides: Tuple[Path, Path],
+) -> None:
+    syncengine.sync(*sides, **TWO_WAY)
+    write(sides[0], {"b": "file"})
+    write(sides[1], {"b/c": "c"})
+    run = syncengine.sync(*sides, **TWO_WAY)
+    write(sides[0], {"b/theirs": "since then"})
+    (copy,) = sides[0].glob("b.conflict-*")
+
+    plan = syncengine.undo(run.run_id, *sides, **TWO_WAY)
+
+    assert "b" in [problem.path for problem in plan.problems]
+    assert syncengine.apply(plan).ok
+    assert copy.read_text() == "file"
+    assert (sides[0] / "b" / "theirs").read_text() == "since then"
+
+
 def test_swapped_roles_are_told_by_who_the_sides_are(sides: Tuple[Path, Path]) -> None:
     syncengine.sync(*sides, **TWO_WAY)
     before = tree(sides[1])

@@ -77,20 +77,21 @@ class BringingBack:
         if not self.real_directories:
             return ()
         found = {path for path in self.wanted if self._stands_as(path) is Kind.DIRECTORY and not self._stays(path)}
+        found.update(move.old for move in self.moves if self._replaces_directory(move))
         for path in self._leaving():
             found.update(parents(path))
         return tuple(sorted(found))
 
     def operations(self, contents: Contents) -> List[Operation]:
         """Return the operations, given what is below every candidate."""
-        gone = self._emptied(contents)
+        gone = self._gone(contents)
         for path in sorted(self.wanted):
             self._plan(path, gone)
+        for move in self.moves:
+            self._move(move, gone)
         for path in sorted(gone):
             if path not in self._operations:
                 self._add(Action.DELETE, Kind.DIRECTORY, path, expect_target=Stamp())
-        for move in self.moves:
-            self._move(move)
         self._group_kind_changes()
         return list(self._operations.values())
 
@@ -133,7 +134,21 @@ class BringingBack:
     def _goes_along(self, path: str) -> bool:
         return any(move.files is not None and is_within(path, move.new) for move in self.moves)
 
+    def _replaces_directory(self, move: Move) -> bool:
+        return self.real_directories and self._stands_as(move.old) is Kind.DIRECTORY
+
     # ---------------------------------------------------------------- deciding
+
+    def _gone(self, contents: Contents) -> Set[str]:
+        """Return the directories that go; a move to the name of one that stays is refused, and leaves nothing empty."""
+        while True:
+            gone = self._emptied(contents)
+            taken = [move for move in self.moves if self._replaces_directory(move) and move.old not in gone]
+            if not taken:
+                return gone
+            self.moves = tuple(move for move in self.moves if move not in taken)
+            for move in taken:
+                self._refuse(move.old, _DIRECTORY_STAYS)
 
     def _plan(self, path: str, gone: Collection[str]) -> None:
         want, stands = self.wanted[path], self._stands_as(path)
@@ -176,7 +191,7 @@ class BringingBack:
 
     def _replace_directory(self, path: str, want: Wanted, gone: Collection[str]) -> None:
         if path not in gone:
-            self._refuse(path, "a directory stands there, and something in it stays")
+            self._refuse(path, _DIRECTORY_STAYS)
             return
         self._write(path, want, Stamp())
         changed = evolve(self._operations[path], action=Action.UPDATE, reason=Reason.KIND_CHANGED, retain=False)
@@ -197,8 +212,13 @@ class BringingBack:
             link=want.entry.link,
         )
 
-    def _move(self, move: Move) -> None:
+    def _move(self, move: Move, gone: Collection[str]) -> None:
         origin = (self.side, move.new)
+        if self._replaces_directory(move):
+            # A rename needs a free name, and the directory goes only for what comes in its place.
+            self._replace_directory(move.old, Wanted(move.entry.kind, origin, move.entry), gone)
+            self._remove(move.new, move.entry.kind, gone)
+            return
         stamp = move.entry.stamp
         self._add(Action.MOVE, move.entry.kind, move.old, origin=origin, expect_origin=stamp, files=move.files)
 
@@ -223,6 +243,7 @@ class BringingBack:
         self.problems.append(problem(kind, path, why, self.purpose, self.side))
 
 
+_DIRECTORY_STAYS = "a directory stands there, and something in it stays"
 _REASONS = {Purpose.RESTORE: Reason.RESTORED, Purpose.UNDO: Reason.UNDONE, Purpose.PRUNE: Reason.PRUNED}
 
 

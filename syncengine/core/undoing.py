@@ -85,7 +85,8 @@ class Undoing:
     def _moved_back(self, operation: Operation) -> Optional[Tuple[ProblemKind, str]]:
         assert operation.origin is not None
         side, old = operation.origin
-        if (side, old) in self.standing:
+        taken = self.standing.get((side, old))
+        if taken is not None and (taken.kind is not Kind.DIRECTORY or operation.kind is Kind.DIRECTORY):
             return ProblemKind.COLLISION, "its old name is taken by now"
         moved = self.standing[side, operation.path]
         if operation.kind is Kind.DIRECTORY and operation.expect_origin is not None:

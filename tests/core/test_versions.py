@@ -6,7 +6,7 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import pytest
 
-from syncengine.core.bringing_back import BringingBack, Wanted
+from syncengine.core.bringing_back import BringingBack, Move, Wanted
 from syncengine.core.entry import Entry, Kind, Side, Stamp
 from syncengine.core.plan import Action, Operation, Purpose, Reason
 from syncengine.core.report import Outcome, Status
@@ -318,6 +318,29 @@ def test_what_is_wanted_and_what_stands_become_operations(
     made = sorted(bringing.operations(contents), key=lambda operation: operation.path)
 
     assert [_said(operation) for operation in made] == does
+    assert [problem.kind.value for problem in bringing.problems] == problems
+
+
+@pytest.mark.parametrize(
+    ("taken_by", "inside", "does", "problems"),
+    [
+        ({}, {}, ["move f", "delete new/"], []),
+        ({"f": DIRECTORY}, {"f": []}, ["update f", "delete new/", "delete new/g ʳ"], []),
+        ({"f": DIRECTORY, "f/x": V2}, {"f": ["f/x"]}, [], ["collision"]),
+    ],
+    ids=["a free name", "a directory of which nothing is left", "a directory that is used"],
+)
+def test_a_file_moves_back_where_its_old_name_is_free_or_becomes_so(
+    taken_by: Dict[str, Stamp], inside: Any, does: List[str], problems: List[str]
+) -> None:
+    here = {path: entry(path, stamp, _kind(stamp)) for path, stamp in taken_by.items()}
+    moved = entry("new/g", V1)
+    here.update({"new": entry("new", DIRECTORY, Kind.DIRECTORY), "new/g": moved})
+    bringing = BringingBack(D, {}, here, Purpose.UNDO, "run0", (Move("f", "new/g", moved),))
+
+    made = sorted(bringing.operations({**inside, "new": ["new/g"]}), key=lambda operation: operation.path)
+
+    assert sorted(_said(operation) for operation in made) == sorted(does)
     assert [problem.kind.value for problem in bringing.problems] == problems
 
 

@@ -7,7 +7,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, Dict, List, Optional, Tuple, Type, Union
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import syncengine
@@ -110,6 +110,7 @@ def test_the_tree_after_any_run_can_be_restored(
 @pytest.mark.parametrize("mode", list(SyncMode), ids=lambda mode: mode.value)
 @settings(max_examples=10, deadline=None)
 @given(start=trees, change=edits, there=edits)
+@example(start={}, change={"b": b""}, there={"b/c": b""})
 def test_undoing_the_last_run_is_its_inverse(mode: SyncMode, start: Tree, change: Any, there: Any) -> None:
     check_undoing_is_the_inverse(LocalSide, mode, start, change, there)
 
