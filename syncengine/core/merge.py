@@ -3,7 +3,7 @@
 Streams are sorted by position: a file stands at its path, a directory at ``path + "/"``, ordered by bytes. Two things
 make this more than a merge: a region that one side could not see (or that a filter hides) covers both sides, and a
 file ``a`` on one side stands apart from a directory ``a/`` on the other, so a one-sided file is held back until the
-place of its directory has passed.
+place of its directory has passed, and so is one that only the state remembers: the directory may be out of sight.
 """
 
 from __future__ import annotations
@@ -245,7 +245,7 @@ class Views:
 
 @define
 class _Held:
-    """A file that only one side has, waiting until the place of a directory of that name has passed."""
+    """A file that not both sides have, waiting until the place of a directory of that name has passed."""
 
     views: Views
 
@@ -341,7 +341,7 @@ class Joiner:
     def _may_face_directory(self, position: str, views: Views) -> bool:
         if self.holds_both or position.endswith("/"):
             return False
-        return (views.source is None) is not (views.destination is None)
+        return views.source is None or views.destination is None
 
     def _released(self, position: str, source: Optional[Seen], destination: Optional[Seen]) -> Iterator[Views]:
         waiting: List[_Held] = []
@@ -360,6 +360,8 @@ class Joiner:
 
     def _facing(self, views: Views, position: str, source: Optional[Seen], destination: Optional[Seen]) -> Views:
         """Return the views of a file whose name is a directory's on one side."""
+        if views.source is None and views.destination is None:
+            return self._remembered(views, position, source, destination)
         across = destination if views.source is not None else source
         if position == views.path + "/" and across is not None and type(across) is not Entry:
             return self._blocked(views, across)
@@ -371,6 +373,12 @@ class Joiner:
         if views.source is not None:
             return Views(views.path, views.base, views.source, directory)
         return Views(views.path, views.base, directory, views.destination)
+
+    def _remembered(self, views: Views, position: str, source: Optional[Seen], destination: Optional[Seen]) -> Views:
+        """Return the views of a file that neither side shows; a directory in its place may hide what became of it."""
+        hiding = (seen for seen in (source, destination) if seen is not None and type(seen) is not Entry)
+        across = next(hiding, None) if position == views.path + "/" else None
+        return views if across is None else self._blocked(views, across)
 
     def _blocked(self, views: Views, across: Union[Problem, Excluded, Entry]) -> Views:
         region = Region(views.path, excluded=isinstance(across, Excluded))

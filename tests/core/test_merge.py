@@ -186,6 +186,31 @@ def test_a_file_that_faces_a_hidden_directory_is_out_of_bounds(across: Seen, exc
         assert (each.path, each.region.excluded) == ("a", excluded)
 
 
+@pytest.mark.parametrize("side", list(Side), ids=lambda side: side.value)
+@pytest.mark.parametrize(
+    ("across", "excluded"), [(problem("a", Extent.SUBTREE), False), (Excluded("a", DIRECTORY, "rule"), True)]
+)
+def test_a_file_that_only_the_state_remembers_is_out_of_bounds_where_a_directory_hides_its_name(
+    across: Seen, excluded: bool, side: Side
+) -> None:
+    between = file("a-b")
+    seeing, blind = [between], [between, across]
+    found = views([row("a")], *([blind, seeing] if side is Side.SOURCE else [seeing, blind]))
+
+    remembered = [each for each in found if each.base is not None]
+    assert [(each.path, shape(each)[1]) for each in remembered] == [("a", "--")]
+    assert out_of_bounds(found) == {"a": excluded}
+
+
+def test_a_file_that_only_the_state_remembers_faces_no_directory_that_can_be_seen() -> None:
+    for below in ([folder("a"), file("a/x")], [file("a/x")]):
+        for streams in ((below, []), ([], below), (below, below)):
+            found = views([row("a")], *streams)
+
+            assert [shape(each) for each in found if each.base is not None] == [("a", "--")]
+            assert out_of_bounds(found) == {}
+
+
 # --------------------------------------------------------------------------------------------------------- regions
 
 
@@ -404,11 +429,14 @@ class Model:
 
     def _facing(self, position: str, path: str, seen: Sequence[Optional[Entry]], *, base: bool) -> Modelled:
         letters = self._letters(seen)
-        one_sided = (seen[0] is None) is not (seen[1] is None)
-        if self.case.holds_both or not one_sided or position.endswith("/"):
+        if self.case.holds_both or None not in seen or position.endswith("/"):
             return Modelled(path, base, letters, None, collision=False)
         if any(end is not None and encoded(path + "/") > end for end in self.breaks):
             return Modelled(path, base, letters, False, collision=False)
+        if seen == [None, None]:
+            hiding = [self.at[side].get(path + "/") for side in Side]
+            kinds = [isinstance(item, Excluded) for item in hiding if item is not None and not isinstance(item, Entry)]
+            return Modelled(path, base, letters, kinds[0] if kinds else None, collision=False)
         other = Side.DESTINATION if seen[0] is not None else Side.SOURCE
         below = [each for each in self.positions if each.startswith(path + "/") and self._anything(each)]
         if not below:

@@ -255,7 +255,9 @@ def _taped(cls: Type[Any]) -> Type[Any]:
                     yield item
                 elif not reported:
                     reported = True
-                    yield Problem(ProblemKind.DENIED, blind, "the listing failed", extent=Extent.SUBTREE)
+                    alone = item.path == blind and item.kind is not Kind.DIRECTORY
+                    extent = Extent.PATH if alone else Extent.SUBTREE
+                    yield Problem(ProblemKind.DENIED, blind, "cannot be seen", extent=extent)
 
         @contextmanager
         def read(self, path: str, **options: Any) -> Iterator[Any]:
