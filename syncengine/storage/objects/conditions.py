@@ -20,12 +20,12 @@ from attrs import asdict, define, evolve, field, frozen
 
 from ...core.entry import Stamp
 from ...errors import AccessDenied, NotFound, PreconditionFailed, StorageError, Unsupported
-from ..protocol import ABSENT, ANYTHING, exactly
+from ..protocol import ABSENT, ANYTHING, Precondition, exactly
 from ..temporary import temporary
 from .service import Headers, ObjectService, ServiceFacts
 
 _REMEMBERED_SECONDS = 30 * 24 * 3600.0
-_FORMAT = 1
+_FORMAT = 2
 _NOBODYS = Stamp(etag="00000000000000000000000000000000", version="1")
 
 
@@ -184,17 +184,18 @@ def _tried(service: ObjectService, key: str) -> Conditions:
 
 
 def _tried_in_parts(service: ObjectService, prefix: str) -> bool:
-    content = BytesIO(b"2")
+    """Say whether both conditions hold: a server may check the one where an upload is completed, and not the other."""
     headers = Headers()
 
-    def part(size: int) -> bytes:
-        return content.read(size)
+    def upload(expect: Precondition) -> None:
+        content = BytesIO(b"2")
+        service.upload(key, lambda size: content.read(size), 1, expect=expect, headers=headers, admit=lambda: None)
 
     with temporary() as name:
         key = prefix + name
         service.put(key, b"1", expect=ANYTHING, headers=headers)
         try:
-            return _refuses(lambda: service.upload(key, part, 1, expect=ABSENT, headers=headers, admit=lambda: None))
+            return _refuses(lambda: upload(ABSENT)) and _refuses(lambda: upload(exactly(_NOBODYS)))
         finally:
             with suppress(StorageError):
                 service.delete(key, expect=ANYTHING)
