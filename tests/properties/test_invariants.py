@@ -306,6 +306,34 @@ def test_a_run_killed_at_any_call_is_finished_by_the_next(
         assert before - pair.contents() == set(), f"killed at {at}"
 
 
+@pytest.mark.parametrize("reading", [True, False], ids=["content can be read", "content cannot be told"])
+def test_where_no_content_can_be_told_a_killed_run_costs_a_copy_and_no_version(reading: bool, tmp_path: Path) -> None:
+    """I10: two stores that tell neither digests nor versions; equal is then unknown, and unknown is a conflict.
+
+    What the killed run wrote on both sides cannot be told from what two users wrote, so it is kept twice. With
+    ``hash_by_download`` the trees are those of one whole run.
+    """
+    way = {"mode": "two-way", "conflict": "keep-both"}
+    trees_after, at, dead = [], 0, True
+    while dead:
+        at += 1
+        pair = Pair("flat-flat", tmp_path, hash_by_download=reading)
+        pair.agree_on({"a": "one"})
+        pair.edit(Side.SOURCE, {"a": "mine"})
+        pair.edit(Side.DESTINATION, {"a": "theirs"})
+        dead = pair.killed(at, **way)
+        pair.run(**way)
+        source, destination = pair.trees()
+        assert source == destination
+        assert set(source.values()) == {"mine", "theirs"}
+        assert pair.plan(**way).operations == ()
+        trees_after.append(source)
+    whole = trees_after[-1]
+    assert len(whole) == 2
+    for tree in trees_after:
+        assert tree == whole if reading else tree.items() >= whole.items() and len(tree) <= len(whole) + 1
+
+
 @both
 @holds(world=worlds, way=ways, data=st.data())
 def test_a_state_that_lags_is_harmless(
