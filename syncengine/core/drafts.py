@@ -262,7 +262,8 @@ class Drafts:
             message = f"{shown(path)} is a symbolic link, which the {target.value} cannot hold"
             return Problem(ProblemKind.UNSUPPORTED, path, message, "plan", target)
         longest = traits.max_name_bytes
-        if longest is not None and any(len(encoded(part)) > longest for part in path.split("/")):
+        # What is short as a whole, at four bytes for a character, has no long name in it.
+        if longest is not None and 4 * len(path) > longest and _longest_name(path) > longest:
             message = f"the name {shown(path)} is longer than the {longest} bytes that the {target.value} holds"
             return Problem(ProblemKind.BAD_NAME, path, message, "plan", target)
         refused = traits.name_refusal(path)
@@ -346,5 +347,11 @@ def _common_digest(first: Stamp, second: Stamp) -> Optional[str]:
     return next((digest for digest in first.digests if digest in second.digests), None)
 
 
+def _longest_name(path: str) -> int:
+    return max(len(encoded(part)) for part in path.split("/"))
+
+
 def _strong(stamp: Stamp) -> Optional[str]:
+    if not stamp.digests:
+        return None
     return next((found for found in (stamp.digest(name) for name in ("sha256", "md5", "crc64nvme")) if found), None)

@@ -318,16 +318,17 @@ class Joiner:
         for seen in (source, destination):
             if seen is not None and type(seen) is not Entry:
                 self._open_region(seen)
-        entries = [seen if type(seen) is Entry else None for seen in (source, destination)]
-        region = next((region for region in self._regions if region.covers(path)), None)
-        if region is None and base is None and entries == [None, None]:
+        here = source if type(source) is Entry else None
+        there = destination if type(destination) is Entry else None
+        region = next((region for region in self._regions if region.covers(path)), None) if self._regions else None
+        if region is None and base is None and here is None and there is None:
             return None  # an odd name, which stands at the place of whatever came before it
-        if region is None and self.excludes is not None and None in entries:
+        if region is None and self.excludes is not None and (here is None or there is None):
             kind = Kind.DIRECTORY if position.endswith("/") else Kind.FILE
             if self.excludes(path, kind) is not None:
                 region = Region(path, excluded=True)
                 self._regions.append(region)
-        return Views(path, base, entries[0], entries[1], region)
+        return Views(path, base, here, there, region)
 
     def _open_region(self, seen: Union[Problem, Excluded, Entry]) -> None:
         if isinstance(seen, Excluded):

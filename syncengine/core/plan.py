@@ -642,7 +642,7 @@ def in_order(operations: Iterable[Operation]) -> Tuple[Operation, ...]:
 
 
 def _order(operation: Operation) -> Tuple[bytes, str]:
-    return encoded(operation.path), operation.target.value
+    return encoded(operation.path), operation.target
 
 
 def _match_test(match: Match) -> Callable[[Any], bool]:

@@ -78,7 +78,8 @@ class Planner:
         clashes = (*self._clashes.frozen(), *self._clashes.at(blocked))
         decided = {clash.change.path: self._decided(clash) for clash in clashes}
         # Something survives below, so the file cannot take the name: the subtree is decided as a whole.
-        self.operations = [each for each in self.operations if not self._is_taken_back(each, decided)]
+        if decided:
+            self.operations = [each for each in self.operations if not self._is_taken_back(each, decided)]
         self.conflicts = [each for each in self.conflicts if not _lies_in(each.path, blocked)]
         self.operations += (each for each in self._directories.operations() if not _lies_in(each.path, blocked))
         for conflict, operations, problems in decided.values():

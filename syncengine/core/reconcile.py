@@ -90,6 +90,9 @@ PREFERENCES: Dict[InitialSyncPreference, Dict[str, str]] = {
     InitialSyncPreference.DESTINATION_WINS: {"T2": "✗Sʳ", "T3": "→S", "T5": "→Sʳ"},
 }
 
+_CELLS = {cell for row in (*TABLE.values(), DORMANT.values(), *map(dict.values, PREFERENCES.values())) for cell in row}
+_MEANINGS = {cell: (Effect(cell.rstrip("ʳ")), cell.endswith("ʳ")) for cell in _CELLS}
+
 _CONFLICTS = {
     "T5": ConflictKind.CREATE_CREATE,
     "T10": ConflictKind.MODIFY_MODIFY,
@@ -178,7 +181,7 @@ def reconcile(change: Change, policy: Policy) -> Decision:
     """Decide one path."""
     row = row_of(change)
     cell, by_preference = _cell(row, change, policy)
-    effect, retained = Effect(cell.rstrip("ʳ")), cell.endswith("ʳ")
+    effect, retained = _MEANINGS[cell]
     decision = Decision(row, effect, retained, by_preference=by_preference)
     if row in ("T4", "T6", "T9") and policy.force:
         forced = _judged_by_only_if(evolve(decision, effect=_forced(policy.mode)), change, policy)
@@ -187,7 +190,8 @@ def reconcile(change: Change, policy: Policy) -> Decision:
         decision = _judged_by_only_if(decision, change, policy)
     if effect is Effect.NOTHING and row in ("T11", "T12", "T14", "T15"):
         return evolve(decision, dormant=True)
-    return evolve(decision, retain=_retain(decision, change, policy))
+    retain = _retain(decision, change, policy)
+    return decision if retain is decision.retain else evolve(decision, retain=retain)
 
 
 def _cell(row: str, change: Change, policy: Policy) -> Tuple[str, bool]:

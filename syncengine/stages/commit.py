@@ -372,7 +372,8 @@ class Recorder:
 
     def _racy_sides(self, kind: Kind, source: Stamp, destination: Stamp) -> Tuple[Side, ...]:
         now = int(self.clock() * 1e9)
-        if kind is not Kind.FILE or not any(is_racy(stamp, now, self._coarsest_ns) for stamp in (source, destination)):
+        coarsest = self._coarsest_ns
+        if kind is not Kind.FILE or not (is_racy(source, now, coarsest) or is_racy(destination, now, coarsest)):
             return ()
         return self._racy(kind, {Side.SOURCE: source, Side.DESTINATION: destination})
 
