@@ -10,7 +10,7 @@ import pytest
 from attrs import evolve
 
 import syncengine
-from syncengine import Report, Status
+from syncengine import Report, Status, SyncInterrupted
 from syncengine.core.entry import Entry
 from syncengine.errors import AccessDenied, StorageError, Throttled, Unavailable
 from syncengine.stages import bulk_deletion
@@ -159,3 +159,40 @@ def test_deletions_whose_old_version_is_kept_or_whose_condition_the_service_chec
     assert statuses(report) == dict.fromkeys(NAMES, Status.DONE)
     assert bucket.requests == []
     assert sorted(bucket.singles) == NAMES
+
+
+def test_what_somebody_else_deleted_before_an_interrupted_request_was_sent_is_not_called_done(
+    tmp_path: Path, bucket: Bucket
+) -> None:
+    looks: List[str] = []
+
+    def broken_off(path: str) -> None:
+        looks.append(path)
+        if looks.count("02") == 2:  # the first one is the preflight's
+            bucket.look = lambda path: None
+            fsspec.filesystem("memory").rm_file("/bucket/01")
+            raise KeyboardInterrupt
+
+    bucket.look = broken_off
+    with pytest.raises(SyncInterrupted) as caught:
+        mirrored(tmp_path, bucket)
+
+    assert bucket.requests == []
+    assert statuses(caught.value.report) == dict.fromkeys(NAMES, Status.CANCELLED)
+    assert left() == [*(name for name in NAMES if name != "01"), "kept"]
+
+
+def test_what_an_interrupted_request_has_deleted_is_reported_and_the_rest_is_not(
+    tmp_path: Path, bucket: Bucket
+) -> None:
+    def broken_off(paths: Sequence[str]) -> None:
+        fsspec.filesystem("memory").rm_file(f"/bucket/{paths[0]}")
+        raise KeyboardInterrupt
+
+    bucket.before = broken_off
+    with pytest.raises(SyncInterrupted) as caught:
+        mirrored(tmp_path, bucket)
+
+    done = [path for path, status in statuses(caught.value.report).items() if status is Status.DONE]
+    assert len(done) == 1
+    assert left() == [*(name for name in NAMES if name not in done), "kept"]

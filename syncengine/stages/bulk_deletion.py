@@ -8,9 +8,9 @@ key, and a key whose answer was lost is looked at again: the report says what ha
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Callable, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Callable, Dict, FrozenSet, Iterable, Iterator, List, Optional, Sequence, Tuple
 
-from attrs import evolve, frozen
+from attrs import define, evolve, field
 
 from ..core.entry import Kind, Problem, ProblemKind, Side
 from ..core.plan import Operation
@@ -63,13 +63,15 @@ def batches(operations: Sequence[Operation]) -> Iterator[Sequence[Operation]]:
         yield operations[start : start + BATCH]
 
 
-@frozen
+@define(eq=False)
 class BulkDeletion:
     """Deletes files of one side by one request at a time."""
 
     operations: SyncOperations
     side: Side
     workers: int
+    _sent: FrozenSet[str] = field(default=frozenset(), init=False)
+    """What the last request named."""
 
     def perform(self, batch: Sequence[Operation]) -> Iterator[Outcome]:
         """Look at each path, delete those that hold what the plan expects, and yield one outcome for each."""
@@ -139,7 +141,9 @@ class BulkDeletion:
         failure: Optional[StorageError] = None
         try:
             with border(standing[0].path):
-                return client.delete_many([operation.path for operation in standing])
+                paths = [operation.path for operation in standing]
+                self._sent = frozenset(paths)
+                return client.delete_many(paths)
         except StorageError as error:
             failure = error
             return {}
@@ -147,7 +151,13 @@ class BulkDeletion:
             self.operations.budget_of_run.end(turn, failure)
 
     def interrupted(self, operation: Operation) -> Outcome:
-        """Return how a deletion ended whose batch was broken off: what is gone by now went with the request."""
+        """Return how a deletion ended whose batch was broken off.
+
+        What the request named stood there right before, so where it is gone by now it went with the request: somebody
+        who deleted it in the same instant cannot be told apart, and left the same. What no request named is not ours.
+        """
+        if operation.path not in self._sent:
+            return Outcome(operation, Status.CANCELLED)
         try:
             with border(operation.path):
                 gone = self._client().stat(operation.path) is None

@@ -43,6 +43,9 @@ _WINDOWS = {
     "replace_if_unchanged": _OVERWRITTEN,
     "delete_if_unchanged": "checked right before; a version written in between is deleted",
 }
+_DELETED_TOGETHER = (
+    "each is checked before, and all of a request go when the last of them was; a version written in between is deleted"
+)
 _UNPROVED = "not known before the first write tries it out; until then assumed to be " + _OVERWRITTEN
 
 
@@ -430,6 +433,8 @@ def _capabilities(service: ObjectService, conditions: Conditions) -> Capabilitie
         for name in _WINDOWS
         if not held[name]
     }
+    if not conditions.delete_if_unchanged:
+        windows["deletions by one request"] = _DELETED_TOGETHER
     if not conditions.multipart:
         is_unproved = conditions.multipart is None and facts.multipart_conditions
         windows[f"uploads above {facts.single_bytes >> 20} MiB"] = _UNPROVED if is_unproved else _OVERWRITTEN

@@ -13,6 +13,7 @@ import pytest
 from attrs import evolve
 from object_servers import S3Server
 
+import syncengine
 from syncengine.core.entry import Entry, Problem, ProblemKind, Stamp
 from syncengine.core.paths import TRASH_FOLDER
 from syncengine.errors import NotFound, PreconditionFailed, RecipeError, Unavailable
@@ -509,6 +510,39 @@ def test_many_are_deleted_by_one_request_and_each_is_answered(server: S3Server) 
 
     assert client.delete_many(["0", "3", "gone"]) == {"0": None, "3": None, "gone": None}
     assert server.keys(bucket) == ("r/1", "r/2", "r/4")
+
+
+def test_a_mirror_deletes_many_by_one_request_and_reports_the_one_that_the_service_refuses(
+    server: S3Server, tmp_path: Path
+) -> None:
+    bucket = server.bucket()
+    server.fill(bucket, {f"r/{name}": name.encode() for name in ("a", "b", "kept", "locked")})
+    resource = f"arn:aws:s3:::{bucket}/r/locked"
+    refusal = {"Effect": "Deny", "Principal": "*", "Action": "s3:DeleteObject", "Resource": resource}
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [refusal]})
+    server.filesystem().call_s3("put_bucket_policy", Bucket=bucket, Policy=policy)
+    (tmp_path / "kept").write_text("kept")
+    client = server.client(bucket, "r")
+    # A service that does not check conditions of deletions, as many do.
+    client._service.facts = evolve(client._service.facts, delete_if_unchanged=False)
+    counting = counted(client)
+
+    plan = syncengine.plan(
+        tmp_path, client, mode="source-to-destination", retain="none", allow_mass_delete=True, state=None
+    )
+    plan = evolve(plan, operations=tuple(evolve(each, retain=False) for each in plan.operations))
+    outcomes = {each.operation.path: each for each in syncengine.apply(plan, state=None).outcomes}
+
+    assert {path: each.status.value for path, each in outcomes.items()} == {
+        "a": "done",
+        "b": "done",
+        "locked": "failed",
+    }
+    assert outcomes["locked"].problem.kind is ProblemKind.DENIED
+    assert counting.calls.count("delete_many") == 1
+    assert "delete" not in counting.calls
+    assert server.keys(bucket) == ("r/kept", "r/locked")
+    assert "deletions by one request" in dict(client.capabilities.windows)
 
 
 def test_an_abandoned_temporary_object_is_swept_and_a_users_never(server: S3Server) -> None:
