@@ -32,7 +32,8 @@ COMMITTING = ("tests/test_pipeline.py", *PROPERTIES)
 
 RECONCILE, RENAMES = "syncengine/core/reconcile.py", "syncengine/core/renames.py"
 RESOLVE, GUARDS = "syncengine/core/resolve.py", "syncengine/core/guards.py"
-COMMIT, BOOTSTRAP = "syncengine/stages/commit.py", "syncengine/core/bootstrap.py"
+COMMIT, LEARNED = "syncengine/stages/commit.py", "syncengine/stages/learned.py"
+BOOTSTRAP = "syncengine/core/bootstrap.py"
 PLANNER, SCHEDULE = "syncengine/core/planner.py", "syncengine/core/schedule.py"
 COMPARATOR, CLASHES = "syncengine/core/comparator.py", "syncengine/core/clashes.py"
 
@@ -351,22 +352,22 @@ MUTANTS = (
     Mutant(
         "commit-only-what-was-done",
         COMMIT,
-        "if outcome.status is not Status.DONE:\n            return\n        self._note(outcome)",
-        "self._note(outcome)",
+        "if outcome.status is not Status.DONE:\n            return\n        self._learned.note(outcome)",
+        "self._learned.note(outcome)",
         "what failed is remembered as synced, and deleted next time",
         COMMITTING,
     ),
     Mutant(
         "commit-forgets-deletions",
-        COMMIT,
-        "self._forgotten.add(position)\n            self._rows.pop(position, None)",
-        "self._rows.pop(position, None)",
+        LEARNED,
+        "self.forgotten.add(position)\n            self.rows.pop(position, None)",
+        "self.rows.pop(position, None)",
         "a deleted file stays remembered",
         COMMITTING,
     ),
     Mutant(
         "commit-both-halves",
-        COMMIT,
+        LEARNED,
         "if len(halves) < len(Side):\n            return",
         "if not halves:\n            return",
         "the state runs ahead of a conflict copy that only one side has",
@@ -374,7 +375,7 @@ MUTANTS = (
     ),
     Mutant(
         "commit-racy",
-        COMMIT,
+        LEARNED,
         "if is_racy(stamp, now, self.clients[side].capabilities.mtime_granularity_ns)",
         "if False",
         "an edit within one tick of the clock is never seen",
@@ -398,9 +399,9 @@ MUTANTS = (
     ),
     Mutant(
         "commit-rename-takes-the-old-name",
-        COMMIT,
-        "if operation.action is Action.MOVE:\n            self._forgotten.add(old)",
-        "if operation.action is Action.COPY:\n            self._forgotten.add(old)",
+        LEARNED,
+        "if operation.action is Action.MOVE:\n            self.forgotten.add(old)",
+        "if operation.action is Action.COPY:\n            self.forgotten.add(old)",
         "a renamed file stays remembered under its old name",
         (*RENAMING,),
     ),

@@ -9,16 +9,14 @@ from __future__ import annotations
 
 import time
 from datetime import datetime
-from typing import Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Set, Tuple
+from typing import Callable, Iterable, List, Mapping, Optional, Sequence, Set, Tuple
 
 from attrs import define, evolve, field, frozen
 
 from ..core.bootstrap import still_to_see
 from ..core.canonical import record
-from ..core.comparator import is_racy
-from ..core.entry import Base, Kind, Side, Stamp
-from ..core.paths import is_within, parent, parents
-from ..core.plan import Action, Agreement, AgreementKind, Operation, Plan, Purpose, Reason
+from ..core.entry import Base, Kind, Side
+from ..core.plan import Action, Agreement, AgreementKind, Plan, Purpose
 from ..core.report import Outcome, Report, Status
 from ..errors import StorageError
 from ..serial import outcome_line
@@ -27,9 +25,8 @@ from ..state.manager import Intent, Run, SyncStateManager
 from ..storage.protocol import StorageClientProtocol, SupportsFlush, exactly
 from .flushing import Flushing
 from .job import Job
+from .learned import Learned, follows_rename
 from .retention import border
-
-_NOTHING = Stamp()
 
 GROUP = 2_000
 """Outcomes in one group commit: a flush of the disk for each."""
@@ -61,25 +58,23 @@ class Recorder:
     clock: Callable[[], float] = time.time
     rows_written: int = 0
     _journal: Optional[JournalWriter] = field(default=None, init=False)
-    _rows: Dict[str, Base] = field(factory=dict, init=False)
-    _forgotten: Set[str] = field(factory=set, init=False)
-    _directories: Set[str] = field(factory=set, init=False)
+    _learned: Learned = field(init=False)
     _lines: List[str] = field(factory=list, init=False)
-    _halves: Dict[str, Dict[Side, Outcome]] = field(factory=dict, init=False)
     _pending: int = field(default=0, init=False)
     _flushing: Optional[Flushing] = field(default=None, init=False)
     _last: float = field(default=0.0, init=False)
-    _coarsest_ns: int = field(default=1, init=False)
-    _real_directories: bool = field(default=False, init=False)
-    _changed_kind: Set[str] = field(factory=set, init=False)
-    _moved: List[Tuple[str, str]] = field(factory=list, init=False)
-    """Directories whose rows follow them to another name."""
 
     def __attrs_post_init__(self) -> None:
-        """Ask the clients once what every copied file needs to know."""
-        capabilities = [client.capabilities for client in self.clients.values()]
-        self._coarsest_ns = max(each.mtime_granularity_ns for each in capabilities)
-        self._real_directories = all(each.real_directories for each in capabilities)
+        """Begin without having learned anything."""
+        self._learned = Learned(self.plan, self.clients, self.clock, self._row, self._rows_below)
+
+    def _row(self, path: str) -> Optional[Base]:
+        """Return the row of a path that waits for the disk, or that the state has."""
+        waiting = None if self._flushing is None else self._flushing.rows.get(path)
+        return waiting or self.state.row(path)
+
+    def _rows_below(self, directory: str) -> Iterable[Base]:
+        return self.state.rows((directory,))
 
     def begin(self) -> None:
         """Take the lock, record the start of the run, and write the plan's agreements down."""
@@ -103,7 +98,6 @@ class Recorder:
         )
         self._intend()
         self._last = self.clock()
-        self._changed_kind = {each.compared_as for each in plan.operations if each.reason is Reason.KIND_CHANGED}
         self._agree(agreement for agreement in plan.agreements if agreement.path not in newer)
 
     def _intend(self) -> None:
@@ -118,12 +112,12 @@ class Recorder:
         intents = [
             Intent(
                 each.id,
-                "rename" if each.group is not None and _follows_rename(each) else "move",
+                "rename" if each.group is not None and follows_rename(each) else "move",
                 (str(each.moved_from), each.path),
                 {"side": each.target.other.value},
             )
             for each in moves
-            if each.group is None or _follows_rename(each)
+            if each.group is None or follows_rename(each)
         ]
         if intents:
             self.state.add_intents(*intents)
@@ -144,9 +138,9 @@ class Recorder:
             position = agreement.path + "/" if agreement.entry_kind is Kind.DIRECTORY else agreement.path
             self._journal_agreement(agreement)
             if agreement.row is not None:
-                self._rows[position] = agreement.row
+                self._learned.rows[position] = agreement.row
             elif agreement.kind is AgreementKind.FORGET:
-                self._forgotten.add(position)
+                self._learned.forgotten.add(position)
             self._pending += 1
             if self._pending >= GROUP:
                 self._write(flush=not durable)
@@ -193,7 +187,7 @@ class Recorder:
             self._write_lines()
         if outcome.status is not Status.DONE:
             return
-        self._note(outcome)
+        self._learned.note(outcome)
         self._pending += 1
         if self._pending >= GROUP or self.clock() - self._last >= GROUP_SECONDS:
             self._turn()
@@ -204,11 +198,11 @@ class Recorder:
             return
         self._settle()
         clients = self._to_flush()
-        if not clients or self._moved:
+        if not clients or self._learned.moved:
             self._write(flush=bool(clients))
             return
-        self._flushing = Flushing(clients, self._rows, self._forgotten)
-        self._rows, self._forgotten, self._pending, self._last = {}, set(), 0, self.clock()
+        self._flushing = Flushing(clients, self._learned.rows, self._learned.forgotten)
+        self._begin_group()
 
     def _settle(self) -> None:
         """Wait for the flush that is on its way, and commit what waits for it."""
@@ -233,9 +227,12 @@ class Recorder:
         if flush:
             for client in self._to_flush():
                 client.flush()
-        self._commit(self._rows, self._forgotten, self._moved)
-        self._rows, self._forgotten, self._moved, self._pending = {}, set(), [], 0
-        self._last = self.clock()
+        self._commit(self._learned.rows, self._learned.forgotten, self._learned.moved)
+        self._begin_group()
+
+    def _begin_group(self) -> None:
+        self._learned.clear()
+        self._pending, self._last = 0, self.clock()
 
     def _commit(self, rows: Mapping[str, Base], forgotten: Set[str], moved: Sequence[Tuple[str, str]] = ()) -> None:
         carried = self.state.commit(rows.values(), forgotten=sorted(forgotten), moved=moved)
@@ -250,174 +247,6 @@ class Recorder:
         if self.plan.purpose is not Purpose.SYNC:
             return True
         return mode.allows_upload if side is Side.DESTINATION else mode.allows_download
-
-    # -------------------------------------------------------- outcomes to rows
-
-    def _note(self, outcome: Outcome) -> None:
-        operation = outcome.operation
-        if operation.purpose is Purpose.RESTORE:
-            return  # an edit of that side, as the next sync will see by itself
-        if operation.purpose is Purpose.UNDO:
-            self._note_undone(operation)
-        elif operation.action is Action.DELETE:
-            position = operation.compared_as + ("/" if operation.kind is Kind.DIRECTORY else "")
-            self._forgotten.add(position)
-            self._rows.pop(position, None)
-        elif operation.action is Action.TOUCH:
-            self._note_touch(outcome)
-        elif operation.respells:
-            pass  # another spelling of the same key: what was agreed on stays
-        elif operation.moved_from is not None:
-            self._note_rename(outcome, operation.moved_from)
-        elif _follows_rename(operation):
-            self._note_half(outcome)
-        elif operation.origin is not None and _carries_its_key(operation):
-            self._note_copy(outcome)
-        elif operation.action is Action.CREATE and operation.origin is not None:
-            self._note_half(outcome)
-        elif operation.reason is Reason.KIND_CHANGED and operation.kind is Kind.DIRECTORY:
-            self._remember(Base(operation.compared_as, Kind.DIRECTORY, Stamp(), Stamp()))
-
-    def _note_undone(self, operation: Operation) -> None:
-        """Forget what was agreed: the sides differ again, and a row would let the next sync spread the undoing.
-
-        Without one it copies what only one side has, and where both differ it asks, so nothing is lost or deleted.
-        """
-        if operation.moved_from is not None:
-            self._forgotten.add(operation.moved_from)
-        if operation.moved_from is not None and operation.kind is Kind.DIRECTORY:
-            self._forgotten.update(row.position for row in self.state.rows((operation.moved_from,)))
-        kinds = {operation.kind, operation.kind_before or operation.kind}
-        self._forgotten.update(operation.path + ("/" if kind is Kind.DIRECTORY else "") for kind in kinds)
-
-    def _note_rename(self, outcome: Outcome, old: str) -> None:
-        """Remember a followed rename under its new name; a move takes the old name from both sides."""
-        operation, path = outcome.operation, outcome.operation.path
-        if operation.kind is Kind.DIRECTORY:
-            self._moved.append((old, path))
-            self._note_directories(operation, path)
-            return
-        before = self._row(old)
-        if operation.action is Action.MOVE:
-            self._forgotten.add(old)
-            self._rows.pop(old, None)
-        if outcome.after is None:
-            return
-        if operation.counterpart is None:
-            self._note_half(outcome)
-            return
-        stamps = {operation.target: outcome.after, operation.target.other: operation.counterpart}
-        self._remember(
-            Base(
-                path,
-                operation.kind,
-                stamps[Side.SOURCE],
-                stamps[Side.DESTINATION],
-                weak=before is not None and before.weak,
-                racy=self._racy(operation.kind, stamps),
-                digest=outcome.digest or _digest_before(before, operation),
-            )
-        )
-        self._note_directories(operation, path)
-
-    def _row(self, path: str) -> Optional[Base]:
-        """Return the newest row of a file, committed or not."""
-        waiting = None if self._flushing is None else self._flushing.rows.get(path)
-        return self._rows.get(path) or waiting or self.state.row(path)
-
-    def _note_half(self, outcome: Outcome) -> None:
-        """Remember once both sides have it: a conflict copy, or a renamed file together with the edit that follows.
-
-        Until the second half is done the row would run ahead of what the other side holds under that name.
-        """
-        operation = outcome.operation
-        halves = self._halves.setdefault(operation.path, {})
-        halves[operation.target] = outcome
-        if len(halves) < len(Side):
-            return
-        stamps = {side: half.after or Stamp() for side, half in halves.items()}
-        self._remember(
-            Base(
-                operation.path,
-                operation.kind,
-                stamps[Side.SOURCE],
-                stamps[Side.DESTINATION],
-                racy=self._racy(operation.kind, stamps),
-                digest=next((half.digest for half in halves.values() if half.digest is not None), None),
-            )
-        )
-        self._note_directories(operation, operation.path)
-
-    def _note_copy(self, outcome: Outcome) -> None:
-        operation = outcome.operation
-        assert operation.origin is not None
-        path, read, made = operation.compared_as, outcome.origin, outcome.after
-        if operation.kind is Kind.FILE and (read is None or made is None):
-            return
-        from_source = operation.origin[0] is Side.SOURCE
-        source, destination = (
-            (read or _NOTHING, made or _NOTHING) if from_source else (made or _NOTHING, read or _NOTHING)
-        )
-        self._remember(
-            Base(
-                path,
-                operation.kind,
-                source,
-                destination,
-                racy=self._racy_sides(operation.kind, source, destination),
-                digest=outcome.digest,
-            )
-        )
-        self._note_directories(operation, path)
-
-    def _racy_sides(self, kind: Kind, source: Stamp, destination: Stamp) -> Tuple[Side, ...]:
-        now = int(self.clock() * 1e9)
-        coarsest = self._coarsest_ns
-        if kind is not Kind.FILE or not (is_racy(source, now, coarsest) or is_racy(destination, now, coarsest)):
-            return ()
-        return self._racy(kind, {Side.SOURCE: source, Side.DESTINATION: destination})
-
-    def _racy(self, kind: Kind, stamps: Mapping[Side, Stamp]) -> Tuple[Side, ...]:
-        if kind is not Kind.FILE:
-            return ()
-        now = int(self.clock() * 1e9)
-        return tuple(
-            side
-            for side, stamp in stamps.items()
-            if is_racy(stamp, now, self.clients[side].capabilities.mtime_granularity_ns)
-        )
-
-    def _note_directories(self, operation: Operation, path: str) -> None:
-        """Remember the directories above a copied file: both sides hold them now, or the file could not be there."""
-        if operation.key is not None or not self._real_directories or parent(path) in self._directories:
-            return
-        for directory in parents(path):
-            if directory not in self._directories and self._in_scope(directory):
-                self._directories.add(directory)
-                self._remember(Base(directory, Kind.DIRECTORY, Stamp(), Stamp()))
-
-    def _in_scope(self, path: str) -> bool:
-        scope = self.plan.settings.scope
-        return not scope or any(is_within(path, prefix) for prefix in scope)
-
-    def _note_touch(self, outcome: Outcome) -> None:
-        operation = outcome.operation
-        base = self.state.row(operation.compared_as)
-        if base is None or outcome.after is None:
-            return
-        source = outcome.after if operation.target is Side.SOURCE else base.source
-        destination = outcome.after if operation.target is Side.DESTINATION else base.destination
-        self._remember(Base(base.path, base.kind, source, destination, base.live, base.weak, base.racy, base.digest))
-
-    def _remember(self, row: Base) -> None:
-        """Queue a row; a path is a file or a directory, never both, so the row of the other kind goes."""
-        self._rows[row.position] = row
-        self._forgotten.discard(row.position)
-        other = row.path if row.kind is Kind.DIRECTORY else row.path + "/"
-        if other in self._rows:
-            del self._rows[other]
-        if row.path in self._changed_kind:
-            self._forgotten.add(other)
 
     def finish(self, report: Report, finished_at: datetime) -> None:
         """Commit what is left, record the end of the run, and let the lock go."""
@@ -454,27 +283,6 @@ class Recorder:
             undone=sorted(undone),
             edited=self.plan.original_digest is not None,
         )
-
-
-def _follows_rename(operation: Operation) -> bool:
-    """Say whether the operation brings an edit to the new name of a file that the other side has yet to rename."""
-    return operation.group == f"rename:{operation.path}"
-
-
-def _digest_before(before: Optional[Base], operation: Operation) -> Optional[str]:
-    """Return the digest that was agreed under the old name, where the very version it is of was moved."""
-    if before is None or operation.expect_origin is None:
-        return None
-    same = operation.expect_origin.same_version(before.stamp(operation.target))
-    return before.digest if same else None
-
-
-def _carries_its_key(operation: Operation) -> bool:
-    """Say whether the operation brings a path to the other side under its own key, so that both sides agree on it."""
-    assert operation.origin is not None
-    if operation.origin[0] is operation.target:
-        return False
-    return operation.key is not None or operation.origin[1] == operation.path
 
 
 @frozen
