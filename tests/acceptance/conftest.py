@@ -9,11 +9,13 @@ import pytest
 import yaml
 
 from tests.storage.object_servers import S3Server, moto_server, shared_models
+from tests.storage.sftp_servers import Server, make_keys, needs_openssh, openssh_server
 
 from . import schema
 from .places import PLACES
 
 HERE = Path(__file__).parent
+BEHIND_SFTP = (("local", "sftp"), ("sftp", "local"))
 PAIRS = (
     ("memory", "memory"),
     ("local", "local"),
@@ -22,8 +24,8 @@ PAIRS = (
     ("local", "mac"),
     ("local", "s3"),
     ("s3", "local"),
+    *BEHIND_SFTP,
 )
-
 
 OF_ONE_SIDE = {"case_sensitive_source": 0, "case_insensitive_destination": 1, "nfd_destination": 1}
 
@@ -37,6 +39,14 @@ def s3() -> Iterator[S3Server]:
     """Serve S3 from memory, for as long as scenarios need it."""
     with shared_models(), moto_server() as url:
         yield S3Server(url)
+
+
+@pytest.fixture(scope="session")
+def sftp(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """Run a real sshd, for as long as scenarios need it."""
+    keys = make_keys(tmp_path_factory.mktemp("keys"))
+    with openssh_server(tmp_path_factory.mktemp("sftp"), keys) as server:
+        yield server
 
 
 def scenarios(path: Path) -> Iterator[Dict[str, Any]]:
@@ -77,17 +87,21 @@ def performances(scenario: Dict[str, Any]) -> Iterator[Any]:
         for renames in (True, False):
             # Requests take time: the usual run has one performance of each scenario with a server.
             rare = pair == ("s3", "local") or (pair == ("local", "s3") and not renames and scenario["renames"] == "any")
-            marks: List[Any] = [pytest.mark.thorough] if rare else []
+            marks: List[Any] = [pytest.mark.thorough] if rare or pair in BEHIND_SFTP else []
+            marks += [needs_openssh] if pair in BEHIND_SFTP else []
             if able(scenario, pair) and (scenario["renames"] == "any" or renames):
                 name = f"{scenario['id']}-{'-'.join(pair)}-{'renames' if renames else 'plain'}"
                 yield pytest.param(scenario, pair, renames, id=name, marks=marks)
 
 
 def able(scenario: Dict[str, Any], pair: Tuple[str, str]) -> bool:
-    """Say whether both places have what the scenario requires; where names are folded no rename is recognised."""
+    """Say whether both places have what the scenario requires.
+
+    Where names are folded, or one side tells no digest of what was just written, no rename is recognised.
+    """
     places = [PLACES[name].abilities for name in pair]
     folds = not {"case_insensitive_destination", "nfd_destination"}.isdisjoint(places[1])
-    if folds and scenario["renames"] is True:
+    if (folds or pair in BEHIND_SFTP) and scenario["renames"] is True:
         return False
     needed = set(scenario["requires"])
     return all(

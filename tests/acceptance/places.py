@@ -24,6 +24,7 @@ from syncengine.core.entry import Extent, ProblemKind
 from syncengine.core.paths import RESERVED_PREFIX, is_within
 from tests.storage.folding import DecomposingClient, FoldingClient, MacClient
 from tests.storage.object_servers import S3Server
+from tests.storage.sftp_servers import Server
 
 Tree = Dict[str, str]
 
@@ -293,8 +294,22 @@ class S3Place:
         return set()
 
 
+class SftpPlace(LocalPlace):
+    """A folder behind a real sshd, edited on the disk it lies on; contents are compared by downloading."""
+
+    def __init__(self, base: Path, server: Any = None) -> None:
+        assert server is not None
+        self.server: Server = server
+        super().__init__(server.folder / base.name)
+
+    def client(self) -> Any:
+        url = self.server.url(str(self.path.relative_to(self.server.folder)))
+        return locate(url, options=self.server.options()).open()
+
+
 PLACES: Dict[str, Any] = {
     "local": LocalPlace,
+    "sftp": SftpPlace,
     "memory": MemoryPlace,
     "insensitive": InsensitivePlace,
     "decomposed": DecomposedPlace,

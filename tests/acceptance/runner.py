@@ -10,9 +10,8 @@ from attrs import define, field
 from syncengine import GuardError, Guards, Limit, Plan, ScanError, Status, SyncEngine, SyncMode
 from syncengine.core.paths import is_reserved, is_within
 from syncengine.events import OperationFinished
-from tests.storage.object_servers import S3Server
 
-from .places import PLACES, Faults, Faulty, Killed, Tree, client_of
+from .places import PLACES, Faults, Faulty, Killed, SftpPlace, Tree, client_of
 
 EPOCH = 1_600_000_000
 """The start of the scenario clock: times of a scenario are seconds after it."""
@@ -63,11 +62,11 @@ class Scenario:
         *,
         renames: bool,
         base: Path,
-        s3: Optional[S3Server] = None,
+        server: Any = None,
     ) -> None:
         self.text = text
         self.renames = renames
-        self.places = {side: PLACES[name](base, s3) for side, name in zip(SIDES, pair)}
+        self.places = {side: PLACES[name](base, server) for side, name in zip(SIDES, pair)}
         self.base = base
         self.clock = 10_000.0
         self.lost = 0
@@ -121,6 +120,7 @@ class Scenario:
         mode = SyncMode.from_string(options.get("mode", self.text["mode"]))
         arguments: Dict[str, Any] = {"mode": mode, "progress": False, "renames": self.renames}
         arguments["state"] = f"{self.base}/state-{self.lost}"
+        arguments["hash_by_download"] = any(isinstance(place, SftpPlace) for place in self.places.values())
         if plain:
             return {**arguments, "guards": Guards.off(), "allow_emptied": True}
         arguments["conflict"] = options.get("policy", self.text["policy"])

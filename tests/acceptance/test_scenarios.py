@@ -13,6 +13,7 @@ from .runner import Scenario
 def test_scenario(
     scenario: Any, pair: Tuple[str, str], renames: bool, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
-    s3 = request.getfixturevalue("s3") if "s3" in pair else None
+    served = next((name for name in pair if name in ("s3", "sftp")), None)
+    server = None if served is None else request.getfixturevalue(served)
 
-    Scenario(scenario, pair, renames=renames, base=tmp_path, s3=s3).perform()
+    Scenario(scenario, pair, renames=renames, base=tmp_path, server=server).perform()

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
+import subprocess
+import sys
+import time
 import uuid
 from pathlib import Path
 from typing import Any, Callable, Dict, Optional
@@ -15,6 +19,7 @@ from sftp_servers import SERVERS, Server, needs_openssh
 
 import syncengine
 from syncengine.core.report import Report
+from syncengine.storage.local_times import keeps_change_times
 
 Tree = Dict[str, bytes]
 
@@ -65,7 +70,11 @@ class Place:
                 (self.folder / path).unlink()
                 if not any((self.folder / path).parent.iterdir()):
                     (self.folder / path).parent.rmdir()
-        put_files(self.folder, {path: content for path, content in changes.items() if content is not None})
+        written = {path: content for path, content in changes.items() if content is not None}
+        put_files(self.folder, written)
+        for path in written:
+            # A time of this very second tells no versions apart, so it would be looked into once more.
+            os.utime(self.folder / path, (time.time() - 3600,) * 2)
 
 
 @pytest.fixture
@@ -160,3 +169,53 @@ def test_times_permissions_and_links_arrive(places: Callable[[str], Place]) -> N
     report = run(here, there, symlinks="preserve", metadata="mode")
     assert [outcome.operation.path for outcome in report.outcomes] == ["script"]
     assert (there.folder / "script").stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize("sftp_server", SERVERS, indirect=True)
+def test_a_directory_that_was_renamed_here_is_renamed_there_by_one_call(places: Callable[[str], Place]) -> None:
+    here, there = places("local"), places("sftp")
+    here.edit({"d/file": b"1", "d/deep/file": os.urandom(100_000), "other": b"2"})
+    assert here.folder is not None
+    assert there.folder is not None
+    there.folder.mkdir()
+    if not keeps_change_times(str(here.folder)):
+        pytest.skip("the file system of the temporary folder is not known to keep change times")
+    for path in ("d/file", "d/deep/file", "other"):
+        os.utime(here.folder / path, (1_600_000_000, 1_600_000_000))
+    run(here, there, "two-way")
+
+    (here.folder / "d").rename(here.folder / "e")
+    report = run(here, there, "two-way")
+
+    (outcome,) = report.outcomes
+    assert (outcome.operation.moved_from, outcome.operation.path, outcome.bytes) == ("d", "e", 0)
+    assert there.visible() == here.visible()
+    assert run(here, there, "two-way").outcomes == ()
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="only Linux tells the peak of a process alone")
+@pytest.mark.thorough
+def test_a_large_file_needs_little_memory_both_ways(sftp_asyncssh: Server, tmp_path: Path) -> None:
+    size = 96 << 20
+    script = (
+        "import json, re, sys, syncengine\n"
+        "source, destination, options = sys.argv[1], sys.argv[2], json.loads(sys.argv[3])\n"
+        "given = {f'{side}_options': options for side, url in (('source', source), ('destination', destination))"
+        " if url.startswith('sftp:')}\n"
+        "syncengine.sync(source, destination, state=None, progress=False, **given).raise_for_status()\n"
+        "print(re.search(r'VmHWM:\\s*(\\d+)', open('/proc/self/status').read())[1])\n"
+    )
+    here, there = tmp_path / "here", sftp_asyncssh.folder / uuid.uuid4().hex
+    for folder in (here, there):
+        folder.mkdir()
+        with (folder / f"of {folder.name}").open("wb") as stream:
+            stream.truncate(size)
+    url, options = sftp_asyncssh.url(there.name), json.dumps(sftp_asyncssh.options())
+
+    for source, destination in ((str(here), url), (url, str(here))):
+        command = [sys.executable, "-c", script, source, destination, options]
+        peak_kib = int(subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[-1])
+        assert peak_kib << 10 < size
+
+    assert {path.stat().st_size for folder in (here, there) for path in folder.glob("of *")} == {size}
+    assert len(list(here.glob("of *"))) == len(list(there.glob("of *"))) == 2
