@@ -59,7 +59,7 @@ REFUSED = [
 ]
 
 
-@pytest.mark.parametrize(("arguments", "message"), REFUSED, ids=lambda value: str(value)[:60])
+@pytest.mark.parametrize(("arguments", "message"), REFUSED, ids=[message for _, message in REFUSED])
 def test_an_argument_that_cannot_be_meant_is_refused(
     arguments: Dict[str, Any], message: str, sides: Tuple[Path, Path]
 ) -> None:
