@@ -210,7 +210,7 @@ def test_a_source_file_has_no_scope_and_does_not_go_where_it_is(sides: Tuple[Pat
         syncengine.sync(source / "a", source)
 
 
-@pytest.mark.parametrize("value", [5, None, object(), ("memory", "x", "y"), ""], ids=repr)
+@pytest.mark.parametrize("value", [5, None, object(), ("memory", "x", "y"), ""], ids=lambda value: type(value).__name__)
 def test_what_is_no_place_is_refused(value: Any, sides: Tuple[Path, Path]) -> None:
     with pytest.raises(RecipeError):
         syncengine.plan(sides[0], value)
