@@ -392,7 +392,7 @@ def test_apply_takes_no_argument_that_decides(sides: Tuple[Path, Path]) -> None:
 @pytest.mark.usefixtures("unchanged")
 def test_a_guard_violation_names_numbers_and_cure(sides: Tuple[Path, Path]) -> None:
     source, destination = sides
-    with pytest.raises(GuardError, match=r"(?s)would transfer 1 bytes; the limit is 0.*raise guards") as caught:
+    with pytest.raises(GuardError, match=r"(?s)would transfer 1 byte; the limit is 0.*raise guards") as caught:
         syncengine.sync(source, destination, mode=MIRROR, guards=Guards(max_transfer_bytes=0))
     assert (caught.value.exit_code, len(caught.value.blockers)) == (6, 1)
 

@@ -19,7 +19,7 @@ from ..core.merge import Joined, Joiner, Views, join
 from ..core.packs import Rows
 from ..core.paths import encoded
 from ..core.tally import Tally
-from ..errors import NotFound, StorageError
+from ..errors import NotFound, PreconditionFailed, StorageError
 from ..events import Emitter, ScanProgressed
 from ..storage.digests import digest
 from ..storage.protocol import StorageClientProtocol, SupportsStoredDigests
@@ -327,8 +327,8 @@ def holding_below(clients: Mapping[Side, StorageClientProtocol]) -> Callable[[Si
             return False
         try:
             return next(iter(clients[side].list(path)), None) is not None
-        except NotFound:
-            return False  # a prefix without keys
+        except (NotFound, PreconditionFailed):
+            return False  # a prefix without keys, or a name that lists as the file alone
         except StorageError:
             return True  # what cannot be seen may be there, so the name is left alone
 
