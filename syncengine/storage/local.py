@@ -452,11 +452,13 @@ class LocalStorageClient:
             self._remember(directory, found)
 
     def _check_root(self, *, make: bool) -> None:
+        # Asked before the look: another thread may make the root right after it, and that one did not stand before.
+        stood = self._root is not None
         try:
             found = os.stat(self._base)
         except FileNotFoundError:
             # A root that was there before is not made anew: it may be a disk that was unmounted.
-            if self._root is not None or not make:
+            if stood or not make:
                 raise NotFound("the root is missing; check that it is mounted", path="") from None
             os.makedirs(self.root, exist_ok=True)
             found = os.stat(self._base)

@@ -24,6 +24,7 @@ from syncengine.core.entry import Entry, Extent, Kind, Listed, Problem, ProblemK
 from syncengine.core.modes import SymlinkPolicy
 from syncengine.core.paths import RESERVED_PREFIX, encoded
 from syncengine.storage import local, local_times, local_writing, protocol
+from syncengine.storage.conformance import Bytes
 from syncengine.storage.local import LocalStorageClient
 from syncengine.storage.local_facts import folds_case, translated
 from syncengine.storage.protocol import ABSENT, ANYTHING, exactly
@@ -1098,3 +1099,26 @@ def test_on_this_system_looking_for_another_case_takes_two_calls(tmp_path, monke
     folds_case(str(tmp_path / "photos"))
 
     assert asked == [str(tmp_path / "photos"), str(tmp_path / "PHOTOS")]
+
+
+def test_a_root_that_another_thread_makes_in_the_same_instant_is_not_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = LocalStorageClient(str(tmp_path / "root"))
+    stat = os.stat
+    late: List[str] = []
+
+    def looking(path: Any, **options: Any) -> os.stat_result:
+        try:
+            return stat(path, **options)
+        except FileNotFoundError:
+            if not late:
+                late.append(str(path))
+                client.write("d/first", Bytes(b"1"), expect=ABSENT)  # as another thread would
+            raise
+
+    monkeypatch.setattr(os, "stat", looking)
+    client.write("d/second", Bytes(b"2"), expect=ABSENT)
+
+    assert late == [str(tmp_path / "root") + "/"]
+    assert sorted(path.name for path in (tmp_path / "root/d").iterdir()) == ["first", "second"]
