@@ -306,7 +306,7 @@ class FileComparator:
         reads_source, reads_destination = self._reads(Side.SOURCE), self._reads(Side.DESTINATION)
         if reads_source and reads_destination:
             # Both can be read, so a checksum that merely lies at hand is no reason to settle for less.
-            algorithm = _known(source.stamp, _STRONG) or _known(destination.stamp, _STRONG) or DEFAULT_ALGORITHM
+            algorithm = computable(source.stamp, _STRONG) or computable(destination.stamp, _STRONG) or DEFAULT_ALGORITHM
             both = (Question(Side.SOURCE, source, algorithm), Question(Side.DESTINATION, destination, algorithm))
             return tuple(question for question in both if question.entry.stamp.digest(algorithm) is None)
         stored = (Question(Side.SOURCE, source, STORED), Question(Side.DESTINATION, destination, STORED))
@@ -318,7 +318,7 @@ class FileComparator:
 
     def _one_sided(self, readable: Question, other: Question) -> Iterable[Question]:
         """Return what to ask where one side can be read: a digest that the other has, or what else it may have."""
-        algorithm = _known(other.entry.stamp)
+        algorithm = computable(other.entry.stamp)
         if algorithm is not None and readable.entry.stamp.digest(algorithm) is None:
             return (evolve(readable, algorithm=algorithm),)
         # What is known may be no digest but an ETag, and what it left open only the storage itself can settle.
@@ -330,9 +330,10 @@ _AS_AGREED = (SideChange.SAME, SideChange.TOUCHED)
 _COMPUTABLE = ("sha256", "sha512", "sha1", "md5", "crc32c", "crc32")
 
 
-def _known(stamp: Stamp, among: Iterable[str] = _COMPUTABLE) -> Optional[str]:
-    computable = (algorithm for algorithm in among if algorithm in _COMPUTABLE)
-    found = next((algorithm for algorithm in computable if stamp.digest(algorithm) is not None), None)
+def computable(stamp: Stamp, among: Iterable[str] = _COMPUTABLE) -> Optional[str]:
+    """Return the algorithm of a digest that *stamp* tells and that whoever has the content can compute, or None."""
+    possible = (algorithm for algorithm in among if algorithm in _COMPUTABLE)
+    found = next((algorithm for algorithm in possible if stamp.digest(algorithm) is not None), None)
     found = found or next((digest.partition(":")[0] for digest in stamp.digests if _is_of_parts(digest)), None)
     return found or ("md5" if _digests_in_etags(stamp) else None)
 

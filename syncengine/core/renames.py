@@ -14,7 +14,16 @@ from typing import Callable, Container, Dict, Hashable, Iterable, Iterator, List
 
 from attrs import evolve, frozen
 
-from .comparator import DEFAULT_ALGORITHM, Change, Comparison, Equality, Question, SideChange
+from .comparator import (
+    DEFAULT_ALGORITHM,
+    Change,
+    Comparison,
+    Equality,
+    Question,
+    SideChange,
+    common_digest,
+    computable,
+)
 from .entry import Base, Entry, Kind, Side, Stamp
 from .paths import parents
 
@@ -114,14 +123,15 @@ def is_same_content(rename: Rename, digest_of: DigestOf, reads: Container[Side])
     found = None if agreed is None else digest(side, arrived, agreed.partition(":")[0])
     if found is not None or rename.edited:
         return found is not None and found == agreed
-    algorithm = _algorithm(standing.stamp) or _algorithm(arrived.stamp) or DEFAULT_ALGORITHM
-    there = digest(side.other, standing, algorithm)
-    return there is not None and there == digest(side, arrived, algorithm)
+    algorithm = computable(standing.stamp, _STRONG) or computable(arrived.stamp, _STRONG) or DEFAULT_ALGORITHM
 
+    def told(at: Side, entry: Entry) -> Stamp:
+        read = digest(at, entry, algorithm)
+        stamp = entry.stamp if read is None else entry.stamp.with_digest(read)
+        # 32 bits are too few to take a name away by.
+        return evolve(stamp, digests=tuple(each for each in stamp.digests if not each.startswith("crc32")))
 
-def _algorithm(stamp: Stamp) -> Optional[str]:
-    """Return an algorithm that a side has told and that a read can answer, too."""
-    return next((algorithm for algorithm in _STRONG if stamp.digest(algorithm) is not None), None)
+    return common_digest(told(side.other, standing), told(side, arrived)) is True
 
 
 def _is_file(entry: Optional[Entry]) -> bool:
