@@ -13,10 +13,10 @@ import sys
 from pathlib import Path
 from typing import Callable, ClassVar, Dict, List, Optional, Tuple, Type
 
+from benchmark_servers import ObjectServer, Server, ShellServer, why_no_object_server, why_no_shell_server
+from benchmark_trees import SIZES, Size, change_some, contents, make_tree, must_equal, rename_main, stamps
 from measuring import WrongResult, measured
-from servers import ObjectServer, Server, ShellServer, why_no_object_server, why_no_shell_server
 from tools import RCLONE_OPTIONS, SYNCENGINE, path_of
-from trees import SIZES, Size, change_some, contents, make_tree, must_equal, rename_main, stamps
 
 Command = List[str]
 Commands = Dict[str, Callable[[], Command]]

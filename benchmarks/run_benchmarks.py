@@ -20,11 +20,11 @@ from typing import Dict, Iterator, List, Optional, Sequence, Tuple
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+from benchmark_trees import SIZES
 from jobs import JOBS, Bench, Job, bench_of
 from measuring import Result, Run, WrongResult, measured
 from tables import ratio, table
 from tools import NAMES, missing, versions
-from trees import SIZES
 
 FORMAT = "syncengine.benchmark/2"
 

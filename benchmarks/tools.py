@@ -8,7 +8,7 @@ import sys
 from importlib import metadata, util
 from typing import Dict, List, Optional, Sequence
 
-from servers import program
+from benchmark_servers import program
 
 CURES = {
     "rsync": "install it with the system's package manager",

@@ -13,7 +13,17 @@ import pytest
 
 FOLDER = Path(__file__).parents[1] / "benchmarks"
 SCRIPT = FOLDER / "run_benchmarks.py"
-MODULES = ("measuring", "trees", "servers", "tools", "jobs", "bars", "tables", "plots", "run_benchmarks")
+MODULES = (
+    "measuring",
+    "benchmark_trees",
+    "benchmark_servers",
+    "tools",
+    "jobs",
+    "bars",
+    "tables",
+    "plots",
+    "run_benchmarks",
+)
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +38,7 @@ def modules() -> Iterator[Dict[str, Any]]:
 
 @pytest.fixture
 def bench(modules: Dict[str, Any], tmp_path: Path) -> Any:
-    return modules["jobs"].Bench(tmp_path, modules["trees"].Size(3, 10, 20))
+    return modules["jobs"].Bench(tmp_path, modules["benchmark_trees"].Size(3, 10, 20))
 
 
 def told(job: Any, text: str) -> Any:
