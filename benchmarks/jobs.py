@@ -176,7 +176,8 @@ class _Agreed(Job):
         source = self._source(tool)
         shutil.rmtree(source, ignore_errors=True)
         shutil.copytree(self.bench.source, source, symlinks=True)
-        self._target(tool).mkdir(exist_ok=True)
+        self._fresh(self._target(tool).name)
+        shutil.rmtree(self._home(tool))
         self._run(tool)
         self.change(source)
 
