@@ -10,7 +10,6 @@ import asyncio
 import hashlib
 import io
 from base64 import b64encode
-from contextlib import contextmanager
 from functools import partial
 from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple
 from uuid import uuid4
@@ -19,10 +18,10 @@ from attrs import evolve
 
 from ...core.entry import Entry, Kind, Stamp
 from ...core.paths import encoded, shown
-from ...errors import NotFound, PreconditionFailed, StorageError, SyncError, Unavailable, Unsupported
+from ...errors import NotFound, PreconditionFailed, StorageError, Unavailable, Unsupported
 from ..protocol import Expectation, Precondition, exactly
 from ..quirks import family_of
-from ..translation import translated
+from .border import Border
 from .loop import Loop
 from .names import identifier, key_refusal
 from .service import Headers, ObjectInfo, PartReader, ServiceFacts
@@ -62,7 +61,7 @@ class AzureService:
         self.facts = facts
         self.bucket = bucket
         self._filesystem = filesystem
-        self._secrets = tuple(secrets)
+        self._border = Border(secrets, lambda error: _code(error) == "ContainerNotFound")
         self._loop = Loop(filesystem)
         self._read_stamp = family_of(filesystem).stamp
 
@@ -76,27 +75,6 @@ class AzureService:
         return key_refusal(key, 4 * MAX_KEY_CHARACTERS, _CONTROLS + "\\")
 
     # Calls
-
-    @contextmanager
-    def _border(self, key: str) -> Iterator[None]:
-        """Let nothing but our own errors pass."""
-        try:
-            yield
-        except SyncError:
-            raise
-        except Exception as error:
-            raise translated(error, key, secrets=self._secrets) from error
-
-    @contextmanager
-    def _writing(self, key: str, expect: Precondition) -> Iterator[None]:
-        """Say of a key that should have held a version, and holds nothing, that the condition did not hold."""
-        try:
-            with self._border(key):
-                yield
-        except NotFound as error:
-            if expect.demand is Expectation.EXACTLY and _code(error) != "ContainerNotFound":
-                raise PreconditionFailed(f"{shown(key)}: it is gone", path=key) from error.__cause__
-            raise
 
     async def _call(self, key: str, name: str, *arguments: Any, **given: Any) -> Any:
         blob = self._filesystem.service_client.get_blob_client(self.bucket, key)
@@ -210,7 +188,7 @@ class AzureService:
 
     def digests(self, key: str, *, expect: Stamp) -> Tuple[str, ...]:
         """Return the digests of the whole object that the service has stored, as ``algorithm:value``."""
-        with self._writing(key, exactly(expect)):
+        with self._border.writing(key, exactly(expect)):
             return self._info(key, self._run(key, "get_blob_properties", **_pinned(expect))).stamp.digests
 
     # Writing
@@ -233,7 +211,7 @@ class AzureService:
         """Write an object in one request, under the service's own condition, with the digest of its content."""
         condition = self._condition(key, expect)
         digest = hashlib.md5(content, usedforsecurity=False)
-        with self._writing(key, expect):
+        with self._border.writing(key, expect):
             answer = self._once(
                 key, "upload_blob", content, length=len(content), overwrite=True, **_sent(headers, digest), **condition
             )
@@ -256,7 +234,7 @@ class AzureService:
         """
         condition = self._condition(key, expect)
         digest = hashlib.md5(usedforsecurity=False)
-        with self._writing(key, expect):
+        with self._border.writing(key, expect):
             blocks = self._blocks(key, read, size, digest)
             admit()
             answer = self._once(key, "commit_block_list", blocks, **_sent(headers, digest), **condition)
@@ -310,7 +288,7 @@ class AzureService:
         if expect_origin.headers is not None and expect_origin.headers.storage_class:
             given["standard_blob_tier"] = _tier(expect_origin.headers)
         condition = self._condition(new, expect)
-        with self._writing(new, exactly(expect_origin.stamp)):
+        with self._border.writing(new, exactly(expect_origin.stamp)):
             # The URL may carry a signature; errors are shown without it.
             answer = self._once(new, "start_copy_from_url", origin.url, **given, **condition)
             if answer.get("copy_status") != "success":
@@ -341,7 +319,7 @@ class AzureService:
         """Delete one object; a missing one is gone already, unless *expect* names a version."""
         condition = self._condition(key, expect)
         try:
-            with self._writing(key, expect):
+            with self._border.writing(key, expect):
                 self._once(key, "delete_blob", **condition)
         except NotFound as error:
             if _code(error) == "ContainerNotFound":

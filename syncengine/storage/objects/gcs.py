@@ -20,7 +20,7 @@ from attrs import evolve
 from ...core.entry import Entry, Kind, Stamp
 from ...core.paths import encoded, shown
 from ...errors import NotFound, PreconditionFailed, StorageError, Unavailable
-from ..protocol import Expectation, Precondition, exactly
+from ..protocol import ANYTHING, Expectation, Precondition, exactly
 from ..quirks import family_of
 from .gcs_client import Answer, GcsClient, is_about_bucket
 from .names import key_refusal
@@ -136,7 +136,7 @@ class GcsService:
         """Return the bytes from *start* up to before *end* of exactly the expected version."""
         if end <= start:
             return b""
-        with self._client.writing(key, exactly(expect) if expect is not None else Precondition(Expectation.ANYTHING)):
+        with self._client.border.writing(key, ANYTHING if expect is None else exactly(expect)):
             answer = self._client.look(
                 key,
                 _OBJECT,
@@ -160,7 +160,7 @@ class GcsService:
 
     def digests(self, key: str, *, expect: Stamp) -> Tuple[str, ...]:
         """Return the digests of the whole object that the service has stored, as ``algorithm:value``."""
-        with self._client.writing(key, exactly(expect)):
+        with self._client.border.writing(key, exactly(expect)):
             info = self._look(key, **_pinned(expect))
         self._check(key, expect, info.stamp.version)
         return info.stamp.digests
@@ -186,7 +186,7 @@ class GcsService:
         resource = {"name": key, **_resource(headers), "md5Hash": _base64(hashlib.md5(content, usedforsecurity=False))}
         boundary, body = _related(resource, content)
         parameters = {"uploadType": "multipart", **self._condition(key, expect)}
-        with self._client.writing(key, expect):
+        with self._client.border.writing(key, expect):
             answer = self._client.run(
                 key,
                 "POST",
@@ -213,7 +213,7 @@ class GcsService:
         The service takes the parts of an upload one after the other; the next one is read while one is on its way.
         """
         condition = self._condition(key, expect)
-        with self._client.writing(key, expect):
+        with self._client.border.writing(key, expect):
             session = self._begun(key, size, headers, condition)
             try:
                 made = self._sent(key, session, read, size, admit)
@@ -298,7 +298,7 @@ class GcsService:
         body = {"json": _resource(headers)} if headers is not None and headers.storage_class else {"data": b""}
         path = "b/{}/o/{}/rewriteTo/b/{}/o/{}"
         names = (origin_bucket or self.bucket, old, self.bucket, new)
-        with self._client.writing(new, exactly(expect_origin.stamp)):
+        with self._client.border.writing(new, exactly(expect_origin.stamp)):
             answer = self._client.run(new, "POST", path, *names, parameters=parameters, **body).json
             while not answer.get("done"):
                 parameters["rewriteToken"] = answer["rewriteToken"]
@@ -309,7 +309,7 @@ class GcsService:
         """Delete one object; a missing one is gone already, unless *expect* names a version."""
         parameters = self._condition(key, expect)
         try:
-            with self._client.writing(key, expect):
+            with self._client.border.writing(key, expect):
                 self._client.run(key, "DELETE", _OBJECT, self.bucket, key, parameters=parameters)
         except NotFound as error:
             if is_about_bucket(error):

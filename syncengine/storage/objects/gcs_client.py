@@ -8,16 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import json
-from contextlib import contextmanager
 from functools import partial
-from typing import Any, Dict, Iterable, Iterator, Mapping, Optional, Sequence
+from typing import Any, Dict, Iterable, Mapping, Optional, Sequence
 
 from attrs import frozen
 
-from ...core.paths import shown
-from ...errors import NotFound, PreconditionFailed, SyncError, Throttled, Unavailable
-from ..protocol import Expectation, Precondition
-from ..translation import classified, translated
+from ...errors import NotFound, Throttled, Unavailable
+from ..translation import classified
+from .border import Border
 from .loop import Loop
 
 _CONNECT_SECONDS = 30
@@ -54,7 +52,7 @@ class GcsClient:
     def __init__(self, filesystem: Any, *, secrets: Iterable[str] = (), pauses: Sequence[float] = (0.5, 1, 2)) -> None:
         self.loop = Loop(filesystem)
         self._filesystem = filesystem
-        self._secrets = tuple(secrets)
+        self.border = Border(secrets, is_about_bucket)
         self._pauses = tuple(pauses)
 
     @property
@@ -111,27 +109,6 @@ class GcsClient:
         if answer.status >= 400 and answer.status != 499:
             raise GcsError(answer)
         return answer
-
-    @contextmanager
-    def border(self, key: str) -> Iterator[None]:
-        """Let nothing but our own errors pass."""
-        try:
-            yield
-        except SyncError:
-            raise
-        except Exception as error:
-            raise translated(error, key, secrets=self._secrets) from error
-
-    @contextmanager
-    def writing(self, key: str, expect: Precondition) -> Iterator[None]:
-        """Say of a key that should have held a version, and holds nothing, that the condition did not hold."""
-        try:
-            with self.border(key):
-                yield
-        except NotFound as error:
-            if expect.demand is Expectation.EXACTLY and not is_about_bucket(error):
-                raise PreconditionFailed(f"{shown(key)}: it is gone", path=key) from error.__cause__
-            raise
 
 
 def is_about_bucket(error: NotFound) -> bool:

@@ -152,7 +152,7 @@ class S3Service:
         _, dash, count = (expect.etag or "").rpartition("-")
         if not dash:
             return None
-        with self._client.writing(key, exactly(expect)):
+        with self._client.border.writing(key, exactly(expect)):
             answer = self._client.run("head_object", Key=key, PartNumber=1)
             if self._read_stamp(answer).etag != expect.etag:
                 # Some servers answer with the ETag of the part; whether the object is the same is asked again.
@@ -163,7 +163,7 @@ class S3Service:
     def digests(self, key: str, *, expect: Stamp) -> Tuple[str, ...]:
         """Return the digests of the whole object that the service has stored, as ``algorithm:value``."""
         pinned = condition_parameters(exactly(expect))
-        with self._client.writing(key, exactly(expect)):
+        with self._client.border.writing(key, exactly(expect)):
             answer = self._client.run("head_object", Key=key, ChecksumMode="ENABLED", **pinned)
         return self._told(key, answer).stamp.digests
 
@@ -209,7 +209,7 @@ class S3Service:
     def put(self, key: str, content: bytes, *, expect: Precondition, headers: Headers) -> ObjectInfo:
         """Write an object in one request, under the service's own condition."""
         given = {"Key": key, **header_parameters(headers), **self._condition(key, expect)}
-        with self._client.writing(key, expect):
+        with self._client.border.writing(key, expect):
             try:
                 answer = self._client.run("put_object", Body=content, **given)
             except StorageError as error:
@@ -254,7 +254,7 @@ class S3Service:
     ) -> ObjectInfo:
         """Write a large object in parts, under the service's own condition, and leave no parts behind on failure."""
         condition = self._condition(key, expect)
-        with self._client.writing(key, expect):
+        with self._client.border.writing(key, expect):
             # An interrupt in just this request may leave an upload without parts, which costs nothing.
             upload = self._client.run("create_multipart_upload", Key=key, **header_parameters(headers))["UploadId"]
             try:
@@ -330,7 +330,7 @@ class S3Service:
         }
         condition = self._condition(new, expect) if self.facts.copy_conditions else {}
         size = expect_origin.stamp.size
-        with self._client.writing(new, exactly(expect_origin.stamp)):
+        with self._client.border.writing(new, exactly(expect_origin.stamp)):
             headers = expect_origin.headers or self._headers_at(origin)
             if size is not None and size > self._single_copy_bytes:
                 made = self._copied_in_parts(new, size, given, headers, expect)
@@ -392,7 +392,7 @@ class S3Service:
             return
         if status == _PRECONDITION_FAILED:
             raise PreconditionFailed(f"{shown(key)}: it has changed", path=key)
-        with self._client.writing(key, expect):
+        with self._client.border.writing(key, expect):
             try:
                 self._client.run("delete_object", Key=key, **condition)
             except StorageError as error:
@@ -421,7 +421,7 @@ class S3Service:
         refused = {item.get("Key"): item for item in answer.get("Errors", ())}
         for key in keys:
             if key in refused:
-                yield key, translated(Refused(refused[key]), key, secrets=self._client.secrets)
+                yield key, translated(Refused(refused[key]), key, secrets=self._client.border.secrets)
             elif key in deleted:
                 yield key, None
             else:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from functools import partial
-from typing import Any, Dict, Iterable, Iterator, Mapping, Optional
+from typing import Any, Dict, Iterable, Mapping, Optional
 
-from ...core.paths import shown
-from ...errors import NotFound, PreconditionFailed, StorageError, SyncError, Unsupported
-from ..protocol import Expectation, Precondition
-from ..translation import translated
+from ...errors import StorageError, Unsupported
+from .border import Border
 from .loop import Loop
 from .s3_listing import by_text, read_pages_by_text
 
@@ -25,7 +22,7 @@ class S3Client:
     """
 
     def __init__(self, filesystem: Any, bucket: str, *, secrets: Iterable[str] = ()) -> None:
-        self.secrets = tuple(secrets)
+        self.border = Border(secrets, lambda error: error_code(error) == "NoSuchBucket")
         self.loop = Loop(filesystem)
         self._filesystem = filesystem
         self._bucket = bucket
@@ -61,27 +58,6 @@ class S3Client:
         with by_text():
             answer: Dict[str, Any] = await method(**parameters)
         return answer
-
-    @contextmanager
-    def border(self, key: str) -> Iterator[None]:
-        """Let nothing but our own errors pass."""
-        try:
-            yield
-        except SyncError:
-            raise
-        except Exception as error:
-            raise translated(error, key, secrets=self.secrets) from error
-
-    @contextmanager
-    def writing(self, key: str, expect: Precondition) -> Iterator[None]:
-        """Say of a key that should have held a version, and holds nothing, that the condition did not hold."""
-        try:
-            with self.border(key):
-                yield
-        except NotFound as error:
-            if expect.demand is Expectation.EXACTLY and error_code(error) != "NoSuchBucket":
-                raise PreconditionFailed(f"{shown(key)}: it is gone", path=key) from error.__cause__
-            raise
 
 
 def _ask_no_checksum_of_ranges(client: Any) -> None:
