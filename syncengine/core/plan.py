@@ -27,7 +27,7 @@ from .modes import (
 )
 from .paths import encoded, refusal, shown
 from .units import counted
-from .views import view
+from .views import Tabular, view
 
 if TYPE_CHECKING:
     from .totals import Totals
@@ -330,7 +330,7 @@ Match = Union[str, Callable[[Any], bool], "Plan", Iterable[str]]
 
 
 @frozen(repr=False, eq=False)
-class Plan:
+class Plan(Tabular):
     """What a sync will do, as a value that can be looked at, edited, saved and applied later by another process."""
 
     operations: Tuple[Operation, ...]
@@ -590,21 +590,6 @@ class Plan:
         """Return one flat dictionary for each operation."""
         records: List[Dict[str, Any]] = view("plan_records")(self)
         return records
-
-    def to_pandas(self) -> Any:
-        """Return the operations as a pandas data frame."""
-        return view("to_pandas")(self)
-
-    def to_polars(self) -> Any:
-        """Return the operations as a polars data frame."""
-        return view("to_polars")(self)
-
-    def to_arrow(self) -> Any:
-        """Return the operations as a pyarrow table."""
-        return view("to_arrow")(self)
-
-    def __arrow_c_stream__(self, requested_schema: Any = None) -> Any:
-        return self.to_arrow().__arrow_c_stream__(requested_schema)
 
     def to_json(self) -> str:
         """Return the saved form: one JSON document, one operation on each line."""

@@ -12,7 +12,7 @@ from ..errors import PartialApplyError
 from .entry import Problem, Stamp
 from .plan import Action, Operation, Plan, in_order
 from .totals import Count, Totals
-from .views import view
+from .views import Tabular, view
 
 
 class Status(str, Enum):
@@ -47,7 +47,7 @@ class Outcome:
 
 
 @frozen(repr=False)
-class Report:
+class Report(Tabular):
     """The result of applying a plan: its header, and one outcome for each of its operations."""
 
     plan: Plan
@@ -166,18 +166,6 @@ class Report:
         """Return one flat dictionary for each outcome."""
         records: List[Dict[str, Any]] = view("report_records")(self)
         return records
-
-    def to_pandas(self) -> Any:
-        """Return the outcomes as a pandas data frame."""
-        return view("to_pandas")(self)
-
-    def to_polars(self) -> Any:
-        """Return the outcomes as a polars data frame."""
-        return view("to_polars")(self)
-
-    def to_arrow(self) -> Any:
-        """Return the outcomes as a pyarrow table."""
-        return view("to_arrow")(self)
 
     def to_json(self) -> str:
         """Return the saved form of the report: the plan's header and one outcome on each line."""

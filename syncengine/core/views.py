@@ -23,3 +23,24 @@ def view(name: str) -> Callable[..., Any]:
     module, function = _VIEWS[name]
     made: Callable[..., Any] = getattr(import_module(module), function)
     return made
+
+
+class Tabular:
+    """What has a row for each of its parts, and is handed over as a data frame of whichever library is at hand."""
+
+    __slots__ = ()
+
+    def to_pandas(self) -> Any:
+        """Return the records as a pandas data frame."""
+        return view("to_pandas")(self)
+
+    def to_polars(self) -> Any:
+        """Return the records as a polars data frame."""
+        return view("to_polars")(self)
+
+    def to_arrow(self) -> Any:
+        """Return the records as a pyarrow table."""
+        return view("to_arrow")(self)
+
+    def __arrow_c_stream__(self, requested_schema: Any = None) -> Any:
+        return self.to_arrow().__arrow_c_stream__(requested_schema)

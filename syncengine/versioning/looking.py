@@ -10,14 +10,14 @@ from ..core.entry import Side
 from ..core.paths import is_kept, is_within
 from ..core.units import counted
 from ..core.versions import Version
-from ..core.views import view
+from ..core.views import Tabular, view
 from ..engine import SyncEngine
 from ..state.manager import Run
 from .archive import Archive, key_of, moment_of
 
 
 @frozen(repr=False)
-class History:
+class History(Tabular):
     """What is remembered of a pair: its runs, the newest first, and the versions of the path that was asked for."""
 
     runs: Tuple[Run, ...]
@@ -47,18 +47,6 @@ class History:
         """Return one flat dictionary for each version; for each run where no path was asked for."""
         records: List[Dict[str, Any]] = view("history_records")(self)
         return records
-
-    def to_pandas(self) -> Any:
-        """Return the same as a pandas data frame."""
-        return view("to_pandas")(self)
-
-    def to_polars(self) -> Any:
-        """Return the same as a polars data frame."""
-        return view("to_polars")(self)
-
-    def to_arrow(self) -> Any:
-        """Return the same as a pyarrow table."""
-        return view("to_arrow")(self)
 
 
 def history_of(engine: SyncEngine, path: Optional[str] = None) -> History:

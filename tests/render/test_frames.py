@@ -89,9 +89,10 @@ def test_ids_of_a_frame_select_operations() -> None:
     assert len(plan().where(frame[frame.destroys].id)) == len(plan().destructive)
 
 
-def test_a_frame_library_takes_a_plan_directly() -> None:
+def test_a_frame_library_takes_a_plan_and_a_report_directly() -> None:
     assert polars.DataFrame(plan()).columns == COLUMNS
     assert pyarrow.table(plan()).num_rows == len(plan())
+    assert pyarrow.table(report()).num_rows == len(report().outcomes)
 
 
 @pytest.mark.parametrize("name", ["pandas", "polars", "pyarrow"])
