@@ -31,6 +31,7 @@ HEIGHTS: Dict[str, int] = {
     "engine": 6,
     "explaining": 6,
     "recipe": 6,
+    "recipe_keys": 6,
     "remote_state": 6,
     "versioning": 6,
     "render": 6,
