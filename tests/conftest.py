@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 from typing import Iterator
 
@@ -14,6 +15,8 @@ from syncengine.state.home import _RESIDENTS, MemoryHome
 
 # Older releases of jupyter_core, the last ones for Python 3.9, warn where it is imported without this choice.
 os.environ["JUPYTER_PLATFORM_DIRS"] = "1"
+# A shell that starts the suite in the background has it ignore interrupts, and with it every process a test interrupts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _HOMES = {
     "HOME": "",
