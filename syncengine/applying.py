@@ -40,6 +40,7 @@ class Application:
     on_stale: OnStale
     relocate: Mapping[Side, Any]
     engine: Any = None
+    preflight: bool = True
     limits: Mapping[str, Any] = field(factory=dict)
     _opened: List[StorageClientProtocol] = field(factory=list, init=False)
     _locations: Dict[Side, Location] = field(factory=dict, init=False)
@@ -90,7 +91,8 @@ class Application:
             leftovers=getattr(plan.live_clients, "leftovers", ()),
             **({} if "cancel" not in self.limits else {"cancel": self.limits["cancel"]}),
         )
-        preflight = Preflight(self.on_stale is OnStale.STOP, self._newer(state))
+        stop = self.on_stale is OnStale.STOP
+        preflight = Preflight(stop, self._newer(state), looks=stop or self.preflight)
         if self.engine is not None:
             job = self.engine.pipeline(preflight(job), after="plan")
         else:

@@ -196,12 +196,17 @@ class SyncEngine:
         trash = None if self.trash is None else locate(self.trash)
         return Live(self._clients, dict(self._locations), job.leftovers, trash, self.state, self.state_single_writer)
 
-    def apply(self, plan: Plan, *, on_stale: Union[OnStale, str] = OnStale.SKIP) -> Report:
-        """Perform *plan* and return what happened; raises GuardError before anything is changed."""
+    def apply(self, plan: Plan, *, on_stale: Union[OnStale, str] = OnStale.SKIP, preflight: bool = True) -> Report:
+        """Perform *plan* and return what happened; raises GuardError before anything is changed.
+
+        Without *preflight* nothing is looked at before the check right before each write, as in ``sync``: for a plan
+        that this engine has just made.
+        """
         return apply(
             plan,
             engine=self,
             on_stale=on_stale,
+            preflight=preflight,
             observer=self.observer,
             progress=self.progress,
             cancel=self.cancel,
@@ -564,12 +569,14 @@ def apply(
     expect_digest: Optional[str] = None,
     relocate: Optional[Mapping[str, Any]] = None,
     engine: Optional[SyncEngine] = None,
+    preflight: bool = True,
     **limits: Any,
 ) -> Report:
     """Perform a plan, given as a value or as the file it was saved in, and return what happened.
 
     Everything that decides what happens is in the plan; this takes credentials and limits. *guards* are held on top
     of the plan's own. *relocate* applies the plan elsewhere, given as ``{"source": URL}``; then no state is recorded.
+    *preflight* may be turned off where stale operations are skipped: the check right before each write finds them.
 
     Raises StalePlanError where the world has changed since (with ``on_stale="skip"`` those operations are reported
     as stale and the rest goes on), GuardError where a guard refuses, PlanFormatError where the digest is not the
@@ -595,6 +602,7 @@ def apply(
         on_stale=choice(OnStale, on_stale, "on_stale"),
         relocate={choice(Side, side, "relocate"): spec for side, spec in (relocate or {}).items()},
         engine=engine,
+        preflight=preflight,
         limits=limits,
     )
     report = _remember(application.run())

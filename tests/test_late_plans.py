@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Dict, List, Tuple
 
 import pytest
 
 import syncengine
+from syncengine import SyncEngine
+from syncengine.errors import StalePlanError
 from syncengine.stages import commit
 from syncengine.state.manager import SyncStateManager
 from syncengine.storage.local import LocalStorageClient
@@ -111,3 +114,19 @@ def test_an_old_plan_does_not_put_a_newer_row_to_sleep(tmp_path: Path) -> None:
     syncengine.apply(plan, on_stale="skip")
 
     assert {row.path: row.live for row in remembered(source, destination)[1]} == {"f": True, "k": True}
+
+
+@pytest.mark.parametrize(("on_stale", "written"), [("skip", ["b"]), ("stop", [])])
+def test_a_plan_that_nobody_looks_at_before_still_finds_what_is_stale(
+    tmp_path: Path, on_stale: str, written: List[str]
+) -> None:
+    source = write(tmp_path / "source", {"a": "planned", "b": "planned"})
+    destination = write(tmp_path / "destination", {})
+    with SyncEngine(source, destination, progress=False) as engine:
+        plan = engine.plan()
+        write(source, {"a": "edited since"})
+        with suppress(StalePlanError):
+            report = engine.apply(plan, on_stale=on_stale, preflight=False)
+            assert [outcome.status.value for outcome in report.outcomes] == ["stale", "done"]
+
+    assert sorted(files(destination)) == written

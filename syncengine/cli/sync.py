@@ -112,7 +112,8 @@ def _confirmed(plan: Plan, output: Output) -> bool:
 
 def _applied(engine: SyncEngine, plan: Plan, output: Output) -> Report:
     with stopping(engine.cancel, output):
-        return engine.apply(plan, on_stale="skip")
+        # What was looked at to make this plan need not be looked at again before the check of each write.
+        return engine.apply(plan, on_stale="skip", preflight=False)
 
 
 def _end(plan: Plan, report: Optional[Report], output: Output, manner: _Manner) -> None:

@@ -147,10 +147,15 @@ def _problem(operation: Operation, path: str, side: Side, failure: str) -> Probl
 
 @frozen
 class Preflight:
-    """A stage that comes before execute when a saved plan is applied."""
+    """A stage that comes before execute when a plan is applied that may have become stale.
+
+    Without *looks* only the roots and the state are asked: for a plan that was made a moment ago, of which the check
+    right before each write says as much.
+    """
 
     stop: bool = True
     newer_rows: Sequence[str] = ()
+    looks: bool = True
     name: str = field(default="preflight", init=False)
 
     def __call__(self, job: Job) -> Job:
@@ -160,7 +165,8 @@ class Preflight:
         stale = dict(self._by_state(plan.operations))
         try:
             self._check_roots(job)
-            found = stale_operations(plan.operations, job.clients, job.draw, trash=job.trash)
+            looked_at = plan.operations if self.looks else ()
+            found = stale_operations(looked_at, job.clients, job.draw, trash=job.trash)
             stale.update({operation: outcome for operation, outcome in found if operation not in stale})
         except StorageError as error:
             problem = problem_of(error, stage="preflight")
