@@ -14,7 +14,7 @@ from hashlib import sha256
 from itertools import chain, repeat
 from typing import Dict, Hashable, Iterable, Iterator, List, Optional, Protocol, Sequence, Set, Tuple, Union
 
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 
 from .blocks import Block, taken_apart
 from .comparator import Change, SideChange
@@ -22,6 +22,7 @@ from .entry import Entry, Kind, Side, Stamp
 from .merge import Views
 from .packs import Run, is_empty, plain_of, sizes
 from .paths import encoded, is_within, parent, parents
+from .renames import Ground
 
 Pair = Tuple[Change, Change]
 """What is gone under the old name, and what stands under the new one."""
@@ -36,8 +37,11 @@ LISTING = "listing"
 class Proof(Protocol):
     """Says whether files under a new name are those of the old one; *side* renamed them, *new* is the new directory."""
 
-    def files(self, side: Side, new: str, pairs: Sequence[Pair]) -> bool:
-        """Say so of all pairs."""
+    def by_time(self, side: Side) -> bool:
+        """Say whether the size and the time of a file have to do for *side*, which tells no ids of files."""
+
+    def files(self, side: Side, new: str, pairs: Sequence[Pair]) -> Optional[Ground]:
+        """Return what shows it of all pairs, None where nothing does."""
 
     def untouched(self, side: Side, new: str, gone: Sequence[Block], arrived: Sequence[Block]) -> bool:
         """Say whether nobody touched the files of these blocks, of one folder, since they were agreed on."""
@@ -58,6 +62,8 @@ class DirectoryRename:
     size: int
     listing: str
     parts: Tuple[Part, ...]
+    ground: Ground = Ground.CONTENT
+    """What shows that the files are those of the old name."""
 
     @property
     def expected(self) -> Stamp:
@@ -98,7 +104,7 @@ def _told(entry: Entry) -> bytes:
 
 def directory_renames(changes: Sequence[Met], side: Side, *, proved: Proof) -> Iterator[DirectoryRename]:
     """Yield the directories that *side* renamed and the other side can follow as a whole, outermost first."""
-    found = _Found.of(changes, side)
+    found = _Found.of(changes, side, by_time=proved.by_time(side))
     waiting = found.outermost() if found.new else []
     while waiting:
         old = waiting.pop()
@@ -123,6 +129,8 @@ class _Found:
     """Whatever else was met."""
     taken: Set[str]
     """That, and the directories above it."""
+    by_time: bool = False
+    """Sizes and times tell files apart, together with their names: nothing else is known of them."""
     gone_paths: List[str] = field(init=False)
     new_paths: List[str] = field(init=False)
     marked: Dict[Hashable, Optional[Part]] = field(factory=dict, init=False)
@@ -142,11 +150,14 @@ class _Found:
         if isinstance(part, Block):
             return (stamp for stamp in part.run.stamps if not is_empty(stamp))
         entry = part.entry(self.side)
-        mark = None if entry is None else _mark(entry.stamp)
+        mark = None if entry is None else _mark(entry.stamp, self._told_name(part.path))
         return () if mark is None else (mark,)
 
+    def _told_name(self, path: str) -> Optional[str]:
+        return path.rpartition("/")[2] if self.by_time else None
+
     @classmethod
-    def of(cls, changes: Sequence[Met], side: Side) -> _Found:
+    def of(cls, changes: Sequence[Met], side: Side, *, by_time: bool) -> _Found:
         """Sort *changes* into what can be part of a rename and what stands in the way of one."""
         gone: Dict[str, Part] = {}
         new: Dict[str, Part] = {}
@@ -161,7 +172,7 @@ class _Found:
             else:
                 others.append(met.path)
         taken = {above for path in others for above in (*parents(path), path)}
-        return cls(side, gone, new, set(others), taken)
+        return cls(side, gone, new, set(others), taken, by_time)
 
     def outermost(self) -> List[str]:
         """Return the directories that are gone, without those that went with another."""
@@ -188,10 +199,11 @@ class _Found:
             return None
         arrived = [self.new[path] for path in _below(self.new_paths, new)]
         alike = _Alike(self.side, old, new)
-        if not (alike.holds(gone, arrived) and alike.is_proved(proved)):
+        ground = alike.ground(proved) if alike.holds(gone, arrived) else None
+        if ground is None:
             return None
         self.ends.add(new)
-        return self._rename(old, new, gone, arrived)
+        return evolve(self._rename(old, new, gone, arrived), ground=ground)
 
     def _rename(self, old: str, new: str, gone: Sequence[Part], arrived: Sequence[Part]) -> DirectoryRename:
         standing: List[Union[Entry, Run]] = []
@@ -210,13 +222,22 @@ class _Found:
     def _new_name(self, old: str, gone: Iterable[Part]) -> Optional[str]:
         """Return what the directory must be called now, by the first file in it that can be told from all others."""
         for part in gone:
-            for name, mark in _recorded(part, self.side):
+            for name, mark in self._recorded(part):
                 there = None if mark is None else self.marked.get(mark)
                 if there is not None:
                     found = _path_of(there, mark)
                     name = name[len(old) :]
                     return found[: -len(name)] if found.endswith(name) else None
         return None
+
+    def _recorded(self, part: Part) -> Iterator[Tuple[str, Optional[Hashable]]]:
+        """Yield the paths of the files that are gone, each with the mark that is recorded of it."""
+        if isinstance(part, Block):
+            inside = part.run.inside
+            for name, stamp in zip(part.run.names, part.recorded(self.side)):
+                yield inside + name, None if is_empty(stamp) else stamp
+        elif part.base is not None:
+            yield part.path, _mark(part.base.stamp(self.side), self._told_name(part.path))
 
     def _is_free(self, old: str, new: str) -> bool:
         """Say whether *new* is a new directory that nothing stands in the way of on the other side."""
@@ -277,8 +298,8 @@ class _Alike:
         plain = entry.spelling is None and standing.spelling is None
         return plain and base.kind is entry.kind and base.stamp(self.side) == entry.stamp
 
-    def is_proved(self, proof: Proof) -> bool:
-        """Say whether the files are the same ones, and not others with the same stamps."""
+    def ground(self, proof: Proof) -> Optional[Ground]:
+        """Return what shows that the files are the same ones, and not others with the same stamps."""
         side, new = self.side, self.new
         touched = [pair for pair in self.folders if not proof.untouched(side, new, *pair)]
         doubtful = [pair for gone, arrived in touched for pair in zip(taken_apart(gone), taken_apart(arrived))]
@@ -312,16 +333,6 @@ def _joined(blocks: Iterable[Block]) -> Tuple[List[str], List[bytes]]:
     return names, stamps
 
 
-def _recorded(part: Part, side: Side) -> Iterator[Tuple[str, Optional[Hashable]]]:
-    """Yield the paths of the files that are gone, each with the mark that is recorded of it."""
-    if isinstance(part, Block):
-        inside = part.run.inside
-        for name, stamp in zip(part.run.names, part.recorded(side)):
-            yield inside + name, None if is_empty(stamp) else stamp
-    elif part.base is not None:
-        yield part.path, _mark(part.base.stamp(side))
-
-
 def _path_of(part: Part, mark: Optional[Hashable]) -> str:
     """Return the path of the file of *part* that has *mark*."""
     if not isinstance(part, Block):
@@ -329,10 +340,15 @@ def _path_of(part: Part, mark: Optional[Hashable]) -> str:
     return part.run.position([*part.run.stamps].index(mark))  # type: ignore[arg-type]
 
 
-def _mark(stamp: Stamp) -> Optional[Hashable]:
-    """Return what tells a file from every other of its storage; every empty file looks like every other."""
-    if not stamp.size or stamp.file_id is None:
+def _mark(stamp: Stamp, name: Optional[str]) -> Optional[Hashable]:
+    """Return what tells a file from every other of its storage; every empty file looks like every other.
+
+    *name* is given where a storage tells no ids: files in a renamed directory keep their own names.
+    """
+    if not stamp.size or (stamp.file_id is None and (name is None or stamp.mtime_ns is None)):
         return None
+    if stamp.file_id is None:
+        return stamp.size, stamp.mtime_ns, name
     mark = stamp.size, stamp.mtime_ns, stamp.file_id
     return plain_of(Stamp(stamp.size, stamp.mtime_ns, file_id=stamp.file_id)) or mark
 
@@ -345,7 +361,8 @@ def _is_gone(part: Part, side: Side) -> bool:
     if base is None or not base.live or standing is None or part.entry(side) is not None:
         return False
     since = part.comparison.destination if side is Side.SOURCE else part.comparison.source
-    return since is SideChange.SAME and base.kind is standing.kind
+    # What was only touched has the agreed content; the stamps that it has now are part of what the move expects.
+    return since in (SideChange.SAME, SideChange.TOUCHED) and base.kind is standing.kind
 
 
 def _is_new(part: Part, side: Side) -> bool:

@@ -13,9 +13,9 @@ from .folding import Folding
 from .modes import SyncMode
 from .path_map import PathMap
 from .paths import encoded, fold, parent, shown
-from .plan import Action, Conflict, ConflictKind, Operation, Reason, Settings
+from .plan import BY_STAMP, Action, Conflict, ConflictKind, Operation, Reason, Settings
 from .reconcile import Decision, Effect
-from .renames import Rename
+from .renames import Ground, Rename
 
 _REASONS: Dict[Tuple[str, Effect], Reason] = {
     ("T2", Effect.TO_DESTINATION): Reason.ONLY_AT_SOURCE,
@@ -37,6 +37,11 @@ _REASONS: Dict[Tuple[str, Effect], Reason] = {
 }
 
 
+def ruled(rule: str, ground: Optional[Ground]) -> str:
+    """Return by what a rename was chosen; see ``Operation.rests_on_stamp``."""
+    return f"rule:{rule}{BY_STAMP}" if ground is Ground.STAMP else f"rule:{rule}"
+
+
 @frozen
 class SideTraits:
     """What planning must know of a side: what it can hold, and what its listings say."""
@@ -54,6 +59,8 @@ class SideTraits:
     unicode_form: Optional[str] = None
     name_refusal: Callable[[str], Optional[str]] = lambda _: None
     """Says why nothing of a name can be written there, None where it can."""
+    copies: bool = False
+    """It copies within itself by one call."""
     same_storage: bool = False
     """Both sides are one storage that copies within itself: bytes do not travel."""
 
@@ -114,8 +121,11 @@ class Drafts:
             key=change.path if standing.own_path != change.path else None,
         )
 
-    def renamed(self, rename: Rename, action: Action) -> Union[Operation, Problem]:
-        """Return the operation that makes the other side follow a rename: a move, or in a backup a copy."""
+    def renamed(self, rename: Rename, action: Action, ground: Optional[Ground] = None) -> Union[Operation, Problem]:
+        """Return the operation that makes the other side follow a rename: a move, or in a backup a copy.
+
+        *ground* is what shows that it is one; the plan names a stamp, which proves less than content.
+        """
         target = rename.side.other
         standing, arrived = rename.change.entry(target), rename.change.entry(rename.side)
         assert standing is not None
@@ -129,7 +139,7 @@ class Drafts:
             origin=(target, standing.own_path),
             expect_origin=self.stamp(target, standing),
             reason=Reason.RENAMED_AT_SOURCE if at_source else Reason.RENAMED_AT_DESTINATION,
-            chosen_by="rule:R4" if rename.edited else "rule:R1",
+            chosen_by=ruled("R4" if rename.edited else "R1", ground),
             group=f"rename:{rename.new}" if rename.edited else None,
             counterpart=None if rename.edited else self.stamp(rename.side, arrived),
         )
@@ -146,7 +156,7 @@ class Drafts:
             origin=(target, rename.old),
             expect_origin=rename.expected,
             reason=Reason.RENAMED_AT_SOURCE if at_source else Reason.RENAMED_AT_DESTINATION,
-            chosen_by="rule:R8",
+            chosen_by=ruled("R8", rename.ground),
             files=rename.files,
         )
 

@@ -149,6 +149,11 @@ class Operation:
         return self.action in OVERWRITING and self.destroys
 
     @property
+    def rests_on_stamp(self) -> bool:
+        """Whether only an equal stamp shows that what is moved is what the other side renamed."""
+        return self.chosen_by.endswith(BY_STAMP)
+
+    @property
     def compared_as(self) -> str:
         """The key under which both sides are compared."""
         return self.path if self.key is None else self.key
@@ -160,6 +165,9 @@ class Operation:
             return None
         return self.origin[1]
 
+
+BY_STAMP = " by stamp"
+"""Ends ``chosen_by`` of a rename that no content proves."""
 
 _PURPOSES = {purpose.value: purpose for purpose in Purpose}
 OVERWRITING = (Action.UPDATE, Action.COPY, Action.MOVE)

@@ -22,7 +22,7 @@ from .modes import OnlyIf, Retain
 from .paths import parents, shown
 from .plan import Action, Agreement, AgreementKind, Conflict, ConflictKind, Operation, Resolution, Settings
 from .reconcile import Decision, Effect, Policy, reconcile
-from .renames import Rename, is_same_content
+from .renames import Ground, Rename, ground_of
 from .tally import Tally
 
 
@@ -163,13 +163,16 @@ class Planner:
     def follow(self, rename: Rename) -> bool:
         """Plan that the other side follows a rename; False, with nothing planned, where it cannot or should not.
 
-        It cannot where it does not hold such a name, and should not where nothing proves that it is a rename.
+        It cannot where it does not hold such a name, and should not where nothing shows that it is a rename, or where
+        a copy under the new name would have to travel.
         """
-        proved = self._is_proved(rename)
-        if not proved and not rename.edited:
+        ground = self._ground(rename)
+        if ground is None and not rename.edited:
             return False
         backup = self.settings.mode.is_backup
-        drafted = self.drafts.renamed(rename, Action.COPY if backup else Action.MOVE)
+        if backup and not self.drafts.traits[rename.side.other].copies:
+            return False
+        drafted = self.drafts.renamed(rename, Action.COPY if backup else Action.MOVE, ground)
         if isinstance(drafted, Problem):
             return False
         self.operations.append(drafted)
@@ -180,7 +183,8 @@ class Planner:
             followed = self.drafts.carried(rename.change, decision, group=drafted.group)
             assert isinstance(followed, Operation), "the renaming side holds that name already"
             # What an unproved new name holds may never have been on the other side.
-            retain = followed.retain or (not proved and self.settings.retain is not Retain.NONE)
+            unproved = ground is not Ground.CONTENT and self.settings.retain is not Retain.NONE
+            retain = followed.retain or unproved
             self.operations.append(evolve(followed, retain=retain))
         if backup and rename.base.live:
             # Nothing may disappear in a backup, not even by a wrong guess: the old name stays.
@@ -198,9 +202,10 @@ class Planner:
             self._directories.hold(rename.new, side)
         return True
 
-    def _is_proved(self, rename: Rename) -> bool:
-        reads = {side for side, traits in self.drafts.traits.items() if traits.cheap_reads}
-        return is_same_content(rename, self.deciding.digest_of, reads)
+    def _ground(self, rename: Rename) -> Optional[Ground]:
+        by_download = self.settings.hash_by_download
+        reads = {side for side, traits in self.drafts.traits.items() if traits.cheap_reads or by_download}
+        return ground_of(rename, self.deciding.digest_of, reads)
 
     # ------------------------------------------------------------- agreements
 

@@ -4,12 +4,18 @@ Detection rewrites the diff and is no new kind of change: a pair ``a → b`` fou
 the other side and to the base, then the ordinary table decides what stands at ``b``. A wrong pair would move the
 wrong file, so every precondition must hold and every ambiguity means no pair: a deletion and a creation are always
 correct. The same rule as Unison's ``moves.ml``: equal content, never empty, exactly one candidate on both ends.
+
+A file id, or where a storage tells none the size and the modification time, makes a pair, and the content proves it
+where it can be had without a network. Where it cannot, a stamp that no other file which came or went has, and that is
+too old for an edit to share it, is what a rename rests on: the plan says so, and nothing that such an agreement
+destroys later goes without being kept.
 """
 
 from __future__ import annotations
 
 import re
 from collections import Counter
+from enum import Enum
 from typing import Callable, Container, Dict, Hashable, Iterable, Iterator, List, Optional, Set, Tuple
 
 from attrs import evolve, frozen
@@ -36,6 +42,13 @@ _CONTENT_ETAG = re.compile(r"[0-9a-f]{32}")
 _STRONG = ("sha256", "sha512", "sha1", "md5")
 
 
+class Ground(str, Enum):
+    """What a rename rests on: equal content, or a stamp that nothing else has."""
+
+    CONTENT = "content"
+    STAMP = "stamp"
+
+
 @frozen
 class Rename:
     """A file that one side renamed: ``change`` is what the table is asked about the new name."""
@@ -50,16 +63,28 @@ class Rename:
     """The new name is known to hold the agreed content; a file id alone may have been given to another file."""
 
     @property
+    def has_stamp(self) -> bool:
+        """Whether what stands under the new name has the recorded stamp, and no edit since can have kept it."""
+        arrived, recorded = self.change.entry(self.side), self.base.stamp(self.side)
+        assert arrived is not None
+        if self.side in self.base.racy or not recorded.size or recorded.mtime_ns is None:
+            return False
+        return recorded.mtime_ns == arrived.stamp.mtime_ns and bool(recorded.same_version(arrived.stamp))
+
+    @property
     def edited(self) -> bool:
         """Whether the other side changed the content under the old name meanwhile."""
         return self.change.comparison.equality is Equality.DIFFERENT
 
 
-def renames(changes: Iterable[Change], side: Side, *, digest_of: DigestOf, follow_edits: bool) -> Iterator[Rename]:
+def renames(
+    changes: Iterable[Change], side: Side, *, digest_of: DigestOf, follow_edits: bool, by_time: bool = False
+) -> Iterator[Rename]:
     """Yield what *side* renamed, with each old and each new name in one pair at the most.
 
     *digest_of* reads a new file whose size is that of exactly one vanished file with a known digest. *follow_edits*
-    also pairs where the other side edited the old name (two-way: the edit follows the rename).
+    also pairs where the other side edited the old name (two-way: the edit follows the rename). *by_time* says that
+    *side* keeps the times of contents and no ids of files, so that size and time together tell a file from others.
     """
     known = list(changes)
     vanished = [change for change in known if _vanished(change, side, follow_edits=follow_edits)]
@@ -69,7 +94,13 @@ def renames(changes: Iterable[Change], side: Side, *, digest_of: DigestOf, follo
     appeared = [
         change for change in known if _appeared(change, side) and not occupied.intersection(parents(change.path))
     ]
-    pairs = _paired(vanished, appeared, lambda base: _proofs(base, side), lambda entry: _marks(entry.stamp), side)
+    ambiguous = _shared_times(known, side) if by_time else set()
+
+    def marks(stamp: Stamp) -> List[Evidence]:
+        timed = by_time and stamp.file_id is None and _timed(stamp) not in ambiguous
+        return _marks(stamp) + ([_timed(stamp)] if timed and stamp.size and stamp.mtime_ns is not None else [])
+
+    pairs = _paired(vanished, appeared, lambda base: marks(base.stamp(side)), lambda entry: marks(entry.stamp), side)
     yield from (rename_of(old, new, side) for old, new in pairs)
     done = {change.path for pair in pairs for change in pair}
     left_old = [change for change in vanished if change.path not in done]
@@ -102,11 +133,26 @@ def unfinished(
             yield evolve(found, change=evolve(found.change, comparison=both), proved=True)
 
 
-def is_same_content(rename: Rename, digest_of: DigestOf, reads: Container[Side]) -> bool:
+def ground_of(rename: Rename, digest_of: DigestOf, reads: Container[Side]) -> Optional[Ground]:
+    """Return what a rename rests on; None where it is none, or nothing shows that it is one.
+
+    *reads* are the sides whose content can be had without a network. What cannot be had so is read only where the
+    stamp is too young to vouch for it: that costs no more than the copy that it saves.
+    """
+    same = is_same_content(rename, digest_of, reads)
+    if same is None and rename.has_stamp:
+        return Ground.STAMP
+    if same is None:
+        same = is_same_content(rename, digest_of, tuple(Side))
+    return Ground.CONTENT if same else None
+
+
+def is_same_content(rename: Rename, digest_of: DigestOf, reads: Container[Side]) -> Optional[bool]:
     """Say whether the new name of a rename holds what was agreed on under the old one.
 
     A storage gives the id of a deleted file to the next one it makes, and archives are unpacked with the times they
-    carry. So where nothing else proves the pair, its content is read, on those sides that *reads* names.
+    carry. So where nothing else proves the pair, its content is read, on those sides that *reads* names. None means
+    that a side would have to be read which is not among them.
     """
     if rename.proved:
         return True
@@ -121,8 +167,13 @@ def is_same_content(rename: Rename, digest_of: DigestOf, reads: Container[Side])
 
     agreed = rename.base.digest
     found = None if agreed is None else digest(side, arrived, agreed.partition(":")[0])
-    if found is not None or rename.edited:
-        return found is not None and found == agreed
+    if found is not None:
+        return found == agreed
+    if rename.edited:
+        return False if agreed is not None and side in reads else None
+    ends = ((side.other, standing), (side, arrived))
+    if not all(at in reads or computable(entry.stamp, _STRONG) for at, entry in ends):
+        reads = ()  # to read one of them would settle nothing
     algorithm = computable(standing.stamp, _STRONG) or computable(arrived.stamp, _STRONG) or DEFAULT_ALGORITHM
 
     def told(at: Side, entry: Entry) -> Stamp:
@@ -131,7 +182,8 @@ def is_same_content(rename: Rename, digest_of: DigestOf, reads: Container[Side])
         # 32 bits are too few to take a name away by.
         return evolve(stamp, digests=tuple(each for each in stamp.digests if not each.startswith("crc32")))
 
-    return common_digest(told(side.other, standing), told(side, arrived)) is True
+    same = common_digest(told(side.other, standing), told(side, arrived))
+    return False if same is None and all(each in reads for each in Side) else same
 
 
 def _is_file(entry: Optional[Entry]) -> bool:
@@ -157,8 +209,21 @@ def _appeared(change: Change, side: Side) -> bool:
     return change.base is None and _is_file(change.entry(side)) and change.entry(side.other) is None
 
 
-def _proofs(base: Base, side: Side) -> List[Evidence]:
-    return _marks(base.stamp(side))
+def _timed(stamp: Stamp) -> Evidence:
+    return ("time", stamp.size, stamp.mtime_ns)
+
+
+def _shared_times(changes: Iterable[Change], side: Side) -> Set[Evidence]:
+    """Return the sizes and times that several files have which *side* lost, or several which it got, for any reason."""
+    lost: Counter[Evidence] = Counter()
+    got: Counter[Evidence] = Counter()
+    for change in changes:
+        entry = change.entry(side)
+        if entry is not None and change.base is None:
+            got[_timed(entry.stamp)] += 1
+        elif entry is None and change.base is not None:
+            lost[_timed(change.base.stamp(side))] += 1
+    return {mark for counted in (lost, got) for mark, count in counted.items() if count > 1}
 
 
 def _marks(stamp: Stamp) -> List[Evidence]:
@@ -261,4 +326,4 @@ def _is_proved(base: Base, arrived: Entry, side: Side) -> bool:
         if found is not None:
             return found == base.digest
     content = {mark for mark in _marks(arrived.stamp) if mark[0] != "file"}
-    return not content.isdisjoint(_proofs(base, side))
+    return not content.isdisjoint(_marks(base.stamp(side)))

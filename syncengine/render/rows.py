@@ -15,7 +15,19 @@ from ..core.entry import Kind, Side, Stamp
 from ..core.guards import Blocker
 from ..core.modes import SyncMode
 from ..core.paths import TRASH_FOLDER, shown
-from ..core.plan import Action, Conflict, ConflictKind, Endpoint, Operation, Plan, Purpose, Reason, Resolution, in_order
+from ..core.plan import (
+    BY_STAMP,
+    Action,
+    Conflict,
+    ConflictKind,
+    Endpoint,
+    Operation,
+    Plan,
+    Purpose,
+    Reason,
+    Resolution,
+    in_order,
+)
 from ..core.totals import Totals
 from .units import count_text, counted, size_text
 
@@ -158,6 +170,8 @@ def operation_words(operation: Operation) -> str:
         words = "copied" if operation.reason is not Reason.CONFLICT else f"copied: {words}"
     if section_of(operation) is Section.OVERWRITES and operation.action in _MOVING:
         words += ", replaces another file"
+    if operation.rests_on_stamp:
+        words += ", told by its size and time"
     return f"{words}; old version goes to the trash" if operation.retain else words
 
 
@@ -225,8 +239,9 @@ def decider_words(decided_by: str) -> str:
     kind, _, name = decided_by.partition(":")
     if kind == "user":
         return f"decided by {shown(name)}" if name != "user" else "decided by the user"
-    if name in RULES:
-        return f"rule {name}: {RULES[name]}"
+    rule = name[: -len(BY_STAMP)] if name.endswith(BY_STAMP) else name
+    if rule in RULES:
+        return f"rule {rule}: {RULES[rule]}" + (f"; {_BY_STAMP_WORDS}" if rule != name else "")
     return f"policy {shown(name)}" if kind == "rule" and name else shown(decided_by)
 
 
@@ -247,8 +262,16 @@ RULES: Dict[str, str] = {
     "T14": "removed at the source, changed at the destination",
     "T15": "removed at the destination, changed at the source",
     "U": "one side could not be seen, so nothing is done",
+    "R1": "renamed on the other side",
+    "R4": "renamed on the other side and edited on this one: the edit follows",
+    "R8": "a directory that was renamed on the other side with everything in it",
+    "N2": "spelled otherwise on the other side",
 }
-"""What the rows of the decision table mean."""
+"""What the rows of the decision table mean, and the rules beside it."""
+
+_BY_STAMP_WORDS = (
+    "its size and time say so, which nothing else that came or went has; what such an agreement destroys is kept"
+)
 
 
 # -------------------------------------------------------------------------------------------------------- the header

@@ -234,7 +234,9 @@ class Recorder:
         self._learned.clear()
         self._pending, self._last = 0, self.clock()
 
-    def _commit(self, rows: Mapping[str, Base], forgotten: Set[str], moved: Sequence[Tuple[str, str]] = ()) -> None:
+    def _commit(
+        self, rows: Mapping[str, Base], forgotten: Set[str], moved: Sequence[Tuple[str, str, bool]] = ()
+    ) -> None:
         carried = self.state.commit(rows.values(), forgotten=sorted(forgotten), moved=moved)
         self.rows_written += len(rows) + len(forgotten) + carried
 

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Dict, Iterator, List, Mapping, Optional, Sequence, Union
+from typing import Collection, Dict, Iterator, List, Mapping, Optional, Sequence, Union
 
 from attrs import define, field
 
 from ..core.blocks import Block
-from ..core.comparator import RACE_WINDOW_NS, Question
+from ..core.comparator import COARSE_WINDOW_NS, RACE_WINDOW_NS, Question
 from ..core.directory_renames import DirectoryRename, Met, Pair, directory_renames, listing_digest
 from ..core.entry import Entry, Extent, Kind, Problem, Side, Stamp
 from ..core.packs import Listing, Run, is_empty
 from ..core.paths import is_within, shown
 from ..core.plan import Operation
-from ..core.renames import DigestOf, is_same_content, rename_of
+from ..core.renames import DigestOf, Ground, ground_of, rename_of
 from ..errors import PreconditionFailed, StorageError, Unsupported
 from ..state.manager import SyncStateManager
-from ..storage.protocol import StorageClientProtocol, SupportsChangeTimes, SupportsMoveDirectory
+from ..storage.protocol import Capabilities, StorageClientProtocol, SupportsChangeTimes, SupportsMoveDirectory
 from .job import Job
 
 
@@ -26,7 +26,15 @@ def renamed_directories(
     """Yield the directories that *side* renamed and the other side can rename by one call."""
     if job.state is None or not isinstance(job.clients[side.other], SupportsMoveDirectory):
         return
-    yield from directory_renames(changes, side, proved=_Proof(job.clients, job.state, digest_of))
+    by_download = job.settings.hash_by_download
+    reads = {each for each in Side if job.clients[each].capabilities.cheap_reads or by_download}
+    yield from directory_renames(changes, side, proved=_Proof(job.clients, job.state, digest_of, reads))
+
+
+def tells_by_time(capabilities: Capabilities) -> bool:
+    """Say whether a storage keeps the times of contents finely, and tells nothing else that a rename leaves alone."""
+    finely = capabilities.mtime_is_content_time and capabilities.mtime_granularity_ns <= COARSE_WINDOW_NS
+    return finely and not {"file_id", "etag", "version"}.intersection(capabilities.stamps)
 
 
 @define(eq=False)
@@ -41,6 +49,8 @@ class _Proof:
     clients: Mapping[Side, StorageClientProtocol]
     state: SyncStateManager
     digest_of: DigestOf
+    reads: Collection[Side]
+    """Whose content can be had to prove a rename."""
     _times: Dict[str, Dict[str, int]] = field(factory=dict, init=False)
     _moments: Optional[Dict[int, int]] = field(default=None, init=False)
 
@@ -59,12 +69,20 @@ class _Proof:
         agreed = self._agreed_ns(generation)
         return agreed is not None and changed is not None and changed < agreed - RACE_WINDOW_NS
 
-    def files(self, side: Side, new: str, pairs: Sequence[Pair]) -> bool:
-        """Say whether the files of all pairs are those that were agreed on."""
-        if not pairs:
-            return True
-        times = self._times_below(side, new)
-        return all(self._untouched(pair, side, times) or self._same(pair, side) for pair in pairs)
+    def by_time(self, side: Side) -> bool:
+        """Say whether the size and the time of a file have to do for *side*, which tells no ids of files."""
+        return tells_by_time(self.clients[side].capabilities)
+
+    def files(self, side: Side, new: str, pairs: Sequence[Pair]) -> Optional[Ground]:
+        """Return what shows that the files of all pairs are those that were agreed on, None where nothing does."""
+        times = self._times_below(side, new) if pairs else {}
+        weakest = Ground.CONTENT
+        for pair in pairs:
+            ground = Ground.CONTENT if self._untouched(pair, side, times) else self._ground(pair, side)
+            if ground is None:
+                return None
+            weakest = weakest if ground is Ground.CONTENT else ground
+        return weakest
 
     def _untouched(self, pair: Pair, side: Side, times: Mapping[str, int]) -> bool:
         base, path = pair[0].base, pair[1].path
@@ -73,13 +91,13 @@ class _Proof:
             return True  # a directory has no content, nor has an empty file
         return side not in base.racy and self._is_older(times.get(path), base.generation)
 
-    def _same(self, pair: Pair, side: Side) -> bool:
+    def _ground(self, pair: Pair, side: Side) -> Optional[Ground]:
         gone, new = pair
         standing, arrived = gone.entry(side.other), new.entry(side)
         if arrived is None or standing is None or arrived.kind is not Kind.FILE:
-            return arrived is not None and standing is not None and arrived.link == standing.link
-        reads = {each for each in Side if self.clients[each].capabilities.cheap_reads}
-        return is_same_content(rename_of(gone, new, side), self._answer, reads)
+            same_link = arrived is not None and standing is not None and arrived.link == standing.link
+            return Ground.CONTENT if same_link else None
+        return ground_of(rename_of(gone, new, side), self._answer, self.reads)
 
     def _answer(self, question: Question) -> Optional[str]:
         return self.digest_of(question)

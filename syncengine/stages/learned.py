@@ -35,8 +35,8 @@ class Learned:
     committed_below: Callable[[str], Iterable[Base]]
     rows: Dict[str, Base] = field(factory=dict, init=False)
     forgotten: Set[str] = field(factory=set, init=False)
-    moved: List[Tuple[str, str]] = field(factory=list, init=False)
-    """Directories whose rows follow them to another name."""
+    moved: List[Tuple[str, str, bool]] = field(factory=list, init=False)
+    """Directories whose rows follow them to another name, and whether they are weak from then on."""
     _directories: Set[str] = field(factory=set, init=False)
     _halves: Dict[str, Dict[Side, Outcome]] = field(factory=dict, init=False)
     _coarsest_ns: int = field(default=1, init=False)
@@ -97,7 +97,7 @@ class Learned:
         """Remember a followed rename under its new name; a move takes the old name from both sides."""
         operation, path = outcome.operation, outcome.operation.path
         if operation.kind is Kind.DIRECTORY:
-            self.moved.append((old, path))
+            self.moved.append((old, path, operation.rests_on_stamp))
             self._note_directories(operation, path)
             return
         before = self._row(old)
@@ -116,7 +116,7 @@ class Learned:
                 operation.kind,
                 stamps[Side.SOURCE],
                 stamps[Side.DESTINATION],
-                weak=before is not None and before.weak,
+                weak=operation.rests_on_stamp or (before is not None and before.weak),
                 racy=self._racy(operation.kind, stamps),
                 digest=outcome.digest or _digest_before(before, operation),
             )

@@ -26,7 +26,7 @@ from ..state.manager import Intent, SyncStateManager
 from ..storage.protocol import StorageClientProtocol, SupportsContentTimes, SupportsNames
 from ..storage.routes import stays_inside
 from .diff import settling
-from .directory_moves import renamed_directories
+from .directory_moves import renamed_directories, tells_by_time
 from .job import Changed, Changes, Job
 
 
@@ -123,7 +123,13 @@ class MakePlan:
         left = [change for change in changes if change.path not in taken]
         for side in self._leading(job):
             # In a one-way mode a rename counts only where nobody touched the copy.
-            yield from renames(left, side, digest_of=digest_of, follow_edits=mode.is_bidirectional)
+            yield from renames(
+                left,
+                side,
+                digest_of=digest_of,
+                follow_edits=mode.is_bidirectional,
+                by_time=tells_by_time(job.clients[side].capabilities),
+            )
 
     def _planner(self, job: Job) -> Planner:
         settings = job.settings
@@ -282,6 +288,7 @@ def traits_of(client: StorageClientProtocol, *, same_place: bool = False) -> Sid
         max_name_bytes=capabilities.max_name_bytes,
         unicode_form=capabilities.unicode_form,
         name_refusal=_refusal_of(client),
+        copies=capabilities.server_copy,
         same_storage=same_place,
     )
 

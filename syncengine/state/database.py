@@ -124,17 +124,18 @@ class Draft:
         if self._set_aside(position):
             self._connection.execute("delete from rows where position = ?", (position,))
 
-    def move(self, old: bytes, new: bytes) -> int:
+    def move(self, old: bytes, new: bytes, *, weak: bool = False) -> int:
         """Give the rows of the directory *old*, and all below it, to *new*; return how many there were.
 
-        One statement for all rows where ``put`` and ``drop`` need several for each. Nothing stands at *new*.
+        With *weak* they become so. One statement for all rows where ``put`` and ``drop`` need several for each. Nothing
+        stands at *new*.
         """
         wanted = {"low": old + b"/", "high": old + b"0"}
         found: List[Stored] = self._connection.execute(_READ_RANGE, wanted).fetchall()
         moved: List[Stored] = []
         for position, checksum, payload in found:
             verify(position, checksum, payload)
-            other, renewed = new + position[len(old) :], with_generation(payload, self.header.generation)
+            other, renewed = new + position[len(old) :], with_generation(payload, self.header.generation, weak=weak)
             moved.append((other, seal(other, renewed), renewed))
         if not self.header.undo_empty:
             undo = [*found, *((other, seal(other, ABSENT), ABSENT) for other, _, _ in moved)]

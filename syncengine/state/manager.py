@@ -407,20 +407,20 @@ class SyncStateManager:
         forgotten: Iterable[str] = (),
         dormant: Iterable[str] = (),
         settled: Iterable[str] = (),
-        moved: Iterable[Tuple[str, str]] = (),
+        moved: Iterable[Tuple[str, str, bool]] = (),
     ) -> int:
         """Record a group, all of it or nothing; durable on return. Returns how many rows moved.
 
         *rows* are agreements whose effects are durable on their side; *forgotten* and *dormant* are positions
         (``path``, or ``path + "/"`` for a directory) whose row is dropped or made dormant; *settled* are operations
         whose intents end with this group; *moved* are directories whose rows go from the first name to the second,
-        before anything else.
+        before anything else, and whether they become weak.
         """
         database, run = self._running()
         with self._writing(database) as draft:
             run = self._writing_generation(draft, run)
             generation = draft.header.generation
-            carried = sum(draft.move(encoded(old), encoded(new)) for old, new in moved)
+            carried = sum(draft.move(encoded(old), encoded(new), weak=weak) for old, new, weak in moved)
             for position in forgotten:
                 draft.drop(encoded(position))
             for position in dormant:

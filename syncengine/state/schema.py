@@ -139,12 +139,13 @@ def generation_of(payload: bytes) -> int:
     return int(payload.split(b",", 2)[1])
 
 
-def with_generation(payload: bytes, generation: int) -> bytes:
-    """Return a stored row as if it were written in *generation*, without taking it apart."""
+def with_generation(payload: bytes, generation: int, *, weak: bool = False) -> bytes:
+    """Return a stored row as if it were written in *generation*, *weak* or as it was, without taking it apart."""
+    more = _WEAK if weak else 0
     if payload[0] == _JSON:
         flags, _, rest = payload.split(b",", 2)
-        return b"%s,%d,%s" % (flags, generation, rest)
-    tail = _TAIL.pack(payload[_HEAD_SIZE], generation)
+        return b"[%d,%d,%s" % (int(flags[1:]) | more, generation, rest)
+    tail = _TAIL.pack(payload[_HEAD_SIZE] | more, generation)
     return payload[:_HEAD_SIZE] + tail + payload[_PLAIN_SIZE:]
 
 

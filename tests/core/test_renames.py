@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import List, Optional, Tuple
 
 import pytest
+from attrs import evolve
 
 from syncengine.core.comparator import Change, Comparison, Equality, Question, SideChange
 from syncengine.core.entry import Base, Entry, Kind, Side, Stamp
-from syncengine.core.renames import renames, unfinished
+from syncengine.core.renames import Ground, ground_of, renames, unfinished
 
 SHA = "sha256:"
 
@@ -65,6 +66,79 @@ def test_a_pair_is_a_rename_only_where_nothing_else_could_be_meant(
     found = renames(changes, Side.SOURCE, digest_of=lambda _: None, follow_edits=True)
 
     assert sorted((rename.old, rename.new) for rename in found) == expected
+
+
+def timed(path: str, size: int, moment: int, *, there: bool = False) -> Change:
+    """Return a file that came, or with *there* went, of which only size and time are known."""
+    known = Stamp(size=size, mtime_ns=moment)
+    if not there:
+        return Change(
+            path, None, Entry(path, Kind.FILE, known), None, Comparison(SideChange.CREATED, SideChange.ABSENT)
+        )
+    base, standing = Base(path, Kind.FILE, known, Stamp(size=size)), Entry(path, Kind.FILE, Stamp(size=size))
+    return Change(path, base, None, standing, Comparison(SideChange.REMOVED, SideChange.SAME))
+
+
+BY_TIME = [
+    ("a size and a time", [timed("a", 3, 7, there=True), timed("b", 3, 7)], [("a", "b")]),
+    ("another time", [timed("a", 3, 7, there=True), timed("b", 3, 8)], []),
+    ("another size", [timed("a", 3, 7, there=True), timed("b", 4, 7)], []),
+    ("nothing in them", [timed("a", 0, 7, there=True), timed("b", 0, 7)], []),
+    ("several of one time", [timed(n, 3, 7, there=n in "ac") for n in "abcd"], []),
+    ("one time, sizes of their own", [timed("a", 3, 7, there=True), timed("b", 3, 7), timed("c", 4, 7)], [("a", "b")]),
+    (
+        "another of that time came where the other side has one too",
+        [timed("a", 3, 7, there=True), timed("b", 3, 7), evolve(timed("c", 3, 7), destination=entry("c", "one"))],
+        [],
+    ),
+    (
+        "another of that time went from both sides",
+        [timed("a", 3, 7, there=True), timed("b", 3, 7), evolve(timed("c", 3, 7, there=True), destination=None)],
+        [],
+    ),
+]
+
+
+@pytest.mark.parametrize(("changes", "expected"), [case[1:] for case in BY_TIME], ids=[case[0] for case in BY_TIME])
+def test_size_and_time_make_a_pair_only_where_nothing_else_that_came_or_went_has_them(
+    changes: List[Change], expected: List[Tuple[str, str]]
+) -> None:
+    def pairs(*, by_time: bool) -> List[Tuple[str, str]]:
+        found = renames(changes, Side.SOURCE, digest_of=lambda _: None, follow_edits=True, by_time=by_time)
+        return sorted((rename.old, rename.new) for rename in found)
+
+    assert pairs(by_time=True) == expected
+    assert pairs(by_time=False) == []
+
+
+YOUNG = (Side.SOURCE,)
+GROUNDS = [
+    ("content that can be had proves it", (), tuple(Side), "aa", "aa", Ground.CONTENT),
+    ("content that can be had refutes it", (), tuple(Side), "aa", "bb", None),
+    ("what cannot be read is no proof", (), tuple(Side), "aa", None, None),
+    ("a stamp has to do where content would travel", (), (), "aa", "bb", Ground.STAMP),
+    ("one side alone is not read", (), (Side.DESTINATION,), "aa", "bb", Ground.STAMP),
+    ("a time that is too young is not trusted: read and equal", YOUNG, (), "aa", "aa", Ground.CONTENT),
+    ("a time that is too young is not trusted: read and different", YOUNG, (), "aa", "bb", None),
+]
+
+
+@pytest.mark.parametrize(
+    ("racy", "reads", "there", "here", "ground"), [each[1:] for each in GROUNDS], ids=[e[0] for e in GROUNDS]
+)
+def test_a_rename_rests_on_content_or_on_a_stamp_that_can_be_trusted(
+    racy: Tuple[Side, ...], reads: Tuple[Side, ...], there: str, here: Optional[str], ground: Optional[Ground]
+) -> None:
+    went = timed("a", 3, 7, there=True)
+    assert went.base is not None
+    changes = [evolve(went, base=evolve(went.base, racy=racy)), timed("b", 3, 7)]
+    (rename,) = renames(changes, Side.SOURCE, digest_of=lambda _: None, follow_edits=True, by_time=True)
+
+    def digest_of(question: Question) -> Optional[str]:
+        told = here if question.side is Side.SOURCE else there
+        return None if told is None else SHA + told
+
+    assert ground_of(rename, digest_of, reads) is ground
 
 
 def test_where_one_side_leads_no_rename_follows_an_edit_of_the_copy() -> None:

@@ -370,6 +370,7 @@ def test_an_unknown_path_names_the_command_that_looks_again() -> None:
 
 DECIDERS = {
     "rule:T11": f"rule T11: {RULES['T11']}",
+    "rule:R1": "rule R1: renamed on the other side",
     "rule:newest": "policy newest",
     "user:alice": "decided by alice",
     "user:user": "decided by the user",
@@ -379,7 +380,7 @@ DECIDERS = {
 
 
 @pytest.mark.parametrize(
-    ("decider", "words"), DECIDERS.items(), ids=["row", "policy", "name", "user", "hostile", "other"]
+    ("decider", "words"), DECIDERS.items(), ids=["row", "rename", "policy", "name", "user", "hostile", "other"]
 )
 def test_a_decider_is_put_into_words(decider: str, words: str) -> None:
     assert decider_words(decider) == words

@@ -9,7 +9,7 @@ import sys
 import time
 import uuid
 from pathlib import Path
-from typing import Any, Callable, Dict, Optional
+from typing import Any, Callable, Dict, List, Optional, Tuple
 
 import fsspec
 import pytest
@@ -18,8 +18,10 @@ from conftest import put_files
 from sftp_servers import SERVERS, Server, needs_openssh
 
 import syncengine
+from syncengine import Action
 from syncengine.core.report import Report
 from syncengine.storage.local_times import keeps_change_times
+from syncengine.storage.sftp import SftpStorageClient
 
 Tree = Dict[str, bytes]
 
@@ -191,6 +193,195 @@ def test_a_directory_that_was_renamed_here_is_renamed_there_by_one_call(places: 
     assert (outcome.operation.moved_from, outcome.operation.path, outcome.bytes) == ("d", "e", 0)
     assert there.visible() == here.visible()
     assert run(here, there, "two-way").outcomes == ()
+
+
+# ------------------------------------------------------------------ renames that no content proves
+
+RENAMED: Tree = {"d/one": b"1" * 100, "d/e/two": b"2" * 200, "three": b"3" * 300, "stays": b"4" * 400}
+MODES = ["source-to-destination", "source-backup", "two-way"]
+
+
+def aged(place: Place, seconds: float = 3600) -> None:
+    """Give each file another time, all of them of long ago."""
+    assert place.folder is not None
+    for number, path in enumerate(sorted(place.folder.rglob("*"))):
+        if path.is_file():
+            os.utime(path, (time.time() - seconds - number,) * 2)
+
+
+@pytest.fixture
+def agreed(places: Callable[[str], Place]) -> Callable[[str, str], Tuple[Place, Place]]:
+    """Return two places that have agreed on RENAMED; the first is of the kind that is asked for."""
+
+    def make(kind: str, mode: str, seconds: float = 3600) -> Tuple[Place, Place]:
+        first, second = places(kind), places("local" if kind == "sftp" else "sftp")
+        first.edit(dict(RENAMED))
+        aged(first, seconds)
+        assert second.folder is not None
+        second.folder.mkdir()
+        run(first, second, mode)
+        return first, second
+
+    return make
+
+
+def rename(place: Place, old: str, new: str) -> None:
+    assert place.folder is not None
+    (place.folder / old).rename(place.folder / new)
+
+
+def replace_unnoticed(place: Place, old: str, new: str, content: bytes) -> None:
+    """Delete a file and make another of its size and time under a new name."""
+    assert place.folder is not None
+    before = (place.folder / old).stat()
+    assert len(content) == before.st_size
+    (place.folder / old).unlink()
+    (place.folder / new).write_bytes(content)
+    os.utime(place.folder / new, ns=(before.st_mtime_ns, before.st_mtime_ns))
+
+
+def decided(report: Report) -> List[Tuple[str, str, str]]:
+    return [(each.action.value, each.path, each.chosen_by) for each in report.plan]
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("renamed_at", ["sftp", "local"])
+@pytest.mark.parametrize(
+    "sftp_server", ["asyncssh", pytest.param("openssh", marks=[pytest.mark.thorough, needs_openssh])], indirect=True
+)
+def test_renames_on_either_side_move_no_byte_and_delete_nothing(
+    renamed_at: str,
+    mode: str,
+    agreed: Callable[[str, str], Tuple[Place, Place]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    first, second = agreed(renamed_at, mode)
+    rename(first, "three", "four")
+    rename(first, "d", "of another name")
+
+    def never(*_: Any, **__: Any) -> Any:
+        raise AssertionError("content travelled")
+
+    with monkeypatch.context() as patched:
+        for method in ("read", "write"):
+            patched.setattr(SftpStorageClient, method, never)
+        report = run(first, second, mode)
+
+    assert {each.action for each in report.plan} == {Action.COPY if mode == "source-backup" else Action.MOVE}
+    assert [outcome.bytes for outcome in report.outcomes] == [0] * len(report.outcomes)
+    kept = {path: RENAMED[path] for path in ("d/one", "d/e/two", "three")} if mode == "source-backup" else {}
+    assert second.visible() == {**first.visible(), **kept}
+    assert run(first, second, mode).outcomes == ()
+
+
+@pytest.mark.parametrize("sftp_server", ["asyncssh"], indirect=True)
+def test_the_plan_says_that_a_rename_rests_on_a_stamp(agreed: Callable[[str, str], Tuple[Place, Place]]) -> None:
+    there, here = agreed("sftp", "two-way")
+    rename(there, "three", "four")
+    rename(there, "d", "e")
+
+    plan = syncengine.plan(there.spec, here.spec, mode="two-way", source_options=there.options)
+
+    assert [(each.path, each.chosen_by) for each in plan] == [("e", "rule:R8 by stamp"), ("four", "rule:R1 by stamp")]
+    assert "its size and time say so" in plan.explain("four")
+    assert all("told by its size and time" in line for line in plan.itemize())
+
+
+@pytest.mark.parametrize("sftp_server", ["asyncssh"], indirect=True)
+def test_with_downloads_allowed_a_rename_is_proved_by_content(
+    agreed: Callable[[str, str], Tuple[Place, Place]],
+) -> None:
+    there, here = agreed("sftp", "two-way")
+    rename(there, "d/one", "one")
+    replace_unnoticed(there, "three", "four", b"x" * 300)
+
+    report = run(there, here, "two-way", hash_by_download=True)
+
+    assert decided(report) == [
+        ("create", "four", "rule:T2"),
+        ("move", "one", "rule:R1"),
+        ("delete", "three", "rule:T11"),
+    ]
+
+
+@pytest.mark.parametrize("sftp_server", ["asyncssh"], indirect=True)
+def test_what_a_rename_by_stamp_was_wrong_about_is_never_lost(
+    agreed: Callable[[str, str], Tuple[Place, Place]],
+) -> None:
+    there, here = agreed("sftp", "two-way")
+    replace_unnoticed(there, "three", "four", b"x" * 300)
+    replace_unnoticed(there, "d/one", "d/e/one", b"y" * 100)
+    rename(there, "d", "f")
+    run(there, here, "two-way")
+
+    here.edit(dict.fromkeys(here.visible(), b"edited"))
+    run(there, here, "two-way")
+
+    versions = {*there.tree().values(), *here.tree().values()}
+    assert {b"x" * 300, b"y" * 100, b"edited"} <= versions
+
+
+@pytest.mark.parametrize("sftp_server", ["asyncssh"], indirect=True)
+def test_files_of_a_directory_that_moved_by_stamps_are_kept_before_they_are_replaced(
+    agreed: Callable[[str, str], Tuple[Place, Place]],
+) -> None:
+    there, here = agreed("sftp", "two-way")
+    replace_unnoticed(there, "d/one", "d/two", b"y" * 100)
+    rename(there, "d/two", "d/one")
+    rename(there, "d", "f")
+    assert decided(run(there, here, "two-way")) == [("move", "f", "rule:R8 by stamp")]
+
+    here.edit({"f/one": b"edited"})
+    run(there, here, "two-way")
+
+    assert b"y" * 100 in there.tree().values()
+
+
+@pytest.mark.parametrize("sftp_server", ["asyncssh"], indirect=True)
+def test_a_stamp_that_others_have_as_well_makes_no_rename(agreed: Callable[[str, str], Tuple[Place, Place]]) -> None:
+    there, here = agreed("sftp", "two-way")
+    replace_unnoticed(there, "three", "four", b"x" * 300)
+    assert there.folder is not None
+    (there.folder / "five").write_bytes(b"z" * 300)
+    os.utime(there.folder / "five", ns=((there.folder / "four").stat().st_mtime_ns,) * 2)
+
+    run(there, here, "two-way")
+
+    assert here.visible() == there.visible()
+
+
+@pytest.mark.parametrize("same", [True, False])
+@pytest.mark.parametrize("sftp_server", ["asyncssh"], indirect=True)
+def test_what_is_too_young_to_be_told_by_its_time_is_read_once(
+    same: bool, agreed: Callable[..., Tuple[Place, Place]]
+) -> None:
+    there, here = agreed("sftp", "two-way", -3600)  # of the future: too young whenever it is looked at
+    if same:
+        rename(there, "three", "four")
+    else:
+        replace_unnoticed(there, "three", "four", b"x" * 300)
+
+    report = run(there, here, "two-way")
+
+    expected = (
+        [("move", "four", "rule:R1")] if same else [("create", "four", "rule:T2"), ("delete", "three", "rule:T11")]
+    )
+    assert decided(report) == expected
+    assert here.visible() == there.visible()
+
+
+@pytest.mark.parametrize("sftp_server", ["asyncssh"], indirect=True)
+def test_an_edit_follows_a_rename_that_only_a_stamp_shows(agreed: Callable[[str, str], Tuple[Place, Place]]) -> None:
+    there, here = agreed("sftp", "two-way")
+    replace_unnoticed(there, "three", "four", b"x" * 300)
+    here.edit({"three": b"edited here"})
+
+    report = run(there, here, "two-way")
+
+    assert {chosen for _, path, chosen in decided(report) if path == "four"} == {"rule:R4 by stamp", "rule:T8"}
+    assert there.visible() == here.visible()
+    assert there.visible()["four"] == b"edited here"
+    assert b"x" * 300 in there.tree().values()
 
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="only Linux tells the peak of a process alone")
