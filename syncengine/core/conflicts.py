@@ -141,7 +141,9 @@ class Conflicts:
     def _sized(self, operations: Tuple[Operation, ...]) -> Tuple[Operation, ...]:
         """Return *operations* with the bytes that travel: none where both sides are one storage."""
         return tuple(
-            evolve(operation, size=0) if self.drafts.traits[operation.target].same_storage else operation
+            evolve(operation, size=0)
+            if self.drafts.traits[operation.target].stays_inside(operation.path)
+            else operation
             for operation in operations
         )
 

@@ -61,8 +61,8 @@ class SideTraits:
     """Says why nothing of a name can be written there, None where it can."""
     copies: bool = False
     """It copies within itself by one call."""
-    same_storage: bool = False
-    """Both sides are one storage that copies within itself: bytes do not travel."""
+    stays_inside: Callable[[str], bool] = lambda _: False
+    """Says whether what is written at a path comes from within the storage, so that no byte travels."""
 
 
 @frozen
@@ -96,7 +96,7 @@ class Drafts:
             expect_origin=self.stamp(target.other, arriving),
             digest=_strong(arriving.stamp),
             retain=decision.retain,
-            size=0 if self.traits[target].same_storage else arriving.stamp.size or 0,
+            size=0 if self.traits[target].stays_inside(path) else arriving.stamp.size or 0,
             reason=self._reason(change, decision),
             chosen_by=f"rule:{decision.row}",
             group=group,

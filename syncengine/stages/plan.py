@@ -15,15 +15,16 @@ from ..core.directory_renames import Met
 from ..core.drafts import Drafts, SideTraits
 from ..core.entry import Entry, Extent, Kind, Problem, ProblemKind, Side, Snapshot
 from ..core.guards import Blocker, BlockerKind, emptied_blockers
+from ..core.object_headers import ObjectHeaders
 from ..core.paths import encoded, is_within, parents, shown
-from ..core.plan import Operation, Plan, StateRef
+from ..core.plan import Operation, Plan, Settings, StateRef
 from ..core.planner import Planner
 from ..core.reconcile import Policy, leading_sides, prefers
 from ..core.renames import Rename, renames, unfinished
 from ..errors import StorageError
 from ..events import PlanMade
 from ..state.manager import Intent, SyncStateManager
-from ..storage.protocol import StorageClientProtocol, SupportsContentTimes, SupportsNames
+from ..storage.protocol import StorageClientProtocol, SupportsContentTimes, SupportsHeaders, SupportsNames
 from ..storage.routes import stays_inside
 from .diff import settling
 from .directory_moves import renamed_directories, tells_by_time
@@ -135,8 +136,7 @@ class MakePlan:
         settings = job.settings
         clients = {side: job.clients[side] for side in Side}
         traits = {
-            side: traits_of(client, same_place=stays_inside(clients[side.other], client))
-            for side, client in clients.items()
+            side: traits_of(client, _staying(settings, clients[side.other], client)) for side, client in clients.items()
         }
         drafts = Drafts(settings, traits, job.path_map, job.observed_ns, job.folding)
         return Planner(
@@ -273,8 +273,21 @@ def _stateless(job: Job) -> Iterator[Problem]:
         yield Problem(ProblemKind.UNSUPPORTED, "", message, "plan", extent=Extent.NOTHING)
 
 
-def traits_of(client: StorageClientProtocol, *, same_place: bool = False) -> SideTraits:
-    """Return what planning must know of a side; *same_place* says that what it gets stays in its storage."""
+def _staying(settings: Settings, origin: StorageClientProtocol, target: StorageClientProtocol) -> Callable[[str], bool]:
+    """Return a function that says of a path whether the storage itself will copy what is written there."""
+    if not stays_inside(origin, target):
+        return _never
+    rules = ObjectHeaders(settings.object_headers)
+    # The storage would copy the headers too, so where others are asked for the bytes travel.
+    return (lambda path: not rules(path)) if rules and isinstance(target, SupportsHeaders) else lambda _: True
+
+
+def _never(_: str) -> bool:
+    return False
+
+
+def traits_of(client: StorageClientProtocol, stays: Callable[[str], bool] = _never) -> SideTraits:
+    """Return what planning must know of a side; *stays* says of a path that what it gets stays in the storage."""
     capabilities = client.capabilities
     return SideTraits(
         real_directories=capabilities.real_directories,
@@ -289,7 +302,7 @@ def traits_of(client: StorageClientProtocol, *, same_place: bool = False) -> Sid
         unicode_form=capabilities.unicode_form,
         name_refusal=_refusal_of(client),
         copies=capabilities.server_copy,
-        same_storage=same_place,
+        stays_inside=stays,
     )
 
 

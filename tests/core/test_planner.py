@@ -742,7 +742,7 @@ def test_forced_transfers_are_named_so_and_leave_directories_alone() -> None:
 
 
 def test_bytes_do_not_travel_within_one_storage() -> None:
-    one = evolve(LOCAL, same_storage=True)
+    one = evolve(LOCAL, stays_inside=lambda _: True)
     apart = planned(NOTHING, {"f": "four"}, NOTHING)
     within = planned(NOTHING, {"f": "four"}, NOTHING, sides=Sides(one, one))
 

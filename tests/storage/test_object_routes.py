@@ -233,7 +233,10 @@ def test_a_copy_within_a_storage_obeys_the_rules_too(places: Callable[[str], Any
     source, destination = places("gcs"), places("gcs")
     source.edit({"a.csv": b"1,2", "b.bin": b"\0"})
 
-    run(source, destination, "source-backup", object_headers={"*.csv": {"cache_control": "max-age=60"}})
+    report = run(source, destination, "source-backup", object_headers={"*.csv": {"cache_control": "max-age=60"}})
 
     assert destination.service.head("root/a.csv").headers.cache_control == "max-age=60"
     assert destination.service.head("root/b.bin").headers.cache_control == ""
+    # The storage would copy the headers too, so the bytes of what gets others pass here, and the plan says so.
+    foretold = [(each.operation.path, each.operation.size, each.bytes) for each in report.outcomes]
+    assert foretold == [("a.csv", 3, 3), ("b.bin", 0, 0)]
