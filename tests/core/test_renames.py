@@ -9,7 +9,7 @@ from attrs import evolve
 
 from syncengine.core.comparator import Change, Comparison, Equality, Question, SideChange
 from syncengine.core.entry import Base, Entry, Kind, Side, Stamp
-from syncengine.core.renames import Ground, ground_of, renames, unfinished
+from syncengine.core.renames import Ground, Rename, ground_of, is_same_content, renames, unfinished
 
 SHA = "sha256:"
 
@@ -158,3 +158,28 @@ def test_a_hint_of_a_killed_run_counts_only_where_the_content_proves_it(
     found = unfinished(changes, [("a", "b", Side.SOURCE)], digest_of=digest_of)
 
     assert [(rename.old, rename.new) for rename in found] == expected
+
+
+MD5 = "5d41402abc4b2a76b9719d911017c592"
+TOLD = [
+    ("the same digest", "md5:" + MD5, "md5:" + MD5, True),
+    ("an ETag that is the MD5 of the content", "etag:" + MD5, "md5:" + MD5, True),
+    ("another digest", "md5:" + MD5, "md5:00", False),
+    ("32 bits are too few", "crc32c:77", "crc32c:77", False),
+    ("nothing in common", "sha1:aa", "md5:" + MD5, False),
+    ("nothing at all", None, None, False),
+]
+
+
+@pytest.mark.parametrize(("standing", "arrived", "expected"), [case[1:] for case in TOLD], ids=[c[0] for c in TOLD])
+def test_an_unproved_pair_is_a_rename_only_where_both_sides_tell_the_same_content(
+    standing: Optional[str], arrived: Optional[str], expected: bool
+) -> None:
+    plain = Stamp(size=5)
+    old, new = (
+        Entry("b", Kind.FILE, Stamp(size=5, digests=() if told is None else (told,))) for told in (standing, arrived)
+    )
+    base = Base("a", Kind.FILE, plain, plain)
+    change = Change("b", base, new, old, Comparison(SideChange.SAME, SideChange.SAME, Equality.UNKNOWN))
+
+    assert is_same_content(Rename("a", "b", Side.SOURCE, change, base), lambda _: None, Side) is expected
