@@ -454,6 +454,14 @@ MUTANTS = (
         (*RULES, *PROPERTIES),
     ),
     Mutant(
+        "planner-clash-in-a-backup",
+        PLANNER,
+        "if decision.dormant:\n            self._record(change, decision)",
+        "if decision.dormant:\n            return",
+        "two-way deletes what a backup kept beside a change of kind",
+        (*RULES, *PROPERTIES),
+    ),
+    Mutant(
         "comparator-older-is-a-change",
         COMPARATOR,
         "if same and side not in base.racy:",

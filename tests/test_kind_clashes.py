@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Callable, Dict, Mapping, Tuple
@@ -149,6 +150,29 @@ def test_a_backup_never_replaces_one_kind_by_another(clash: Sides, mode: str) ->
     assert [{path: text for path, text in tree(side).items() if path != "k"} for side in clash] == before
     with pytest.raises(RecipeError, match="cannot be resolved by editing a plan"):
         plan.resolve("p", to="source")
+
+
+@pytest.mark.parametrize(
+    ("agreed", "now"),
+    [({"p/x": "X", "p/sub/y": "Y"}, {"p": "a file now"}), ({"p": "a file"}, {"p/x": "a folder now"})],
+    ids=["a folder became a file", "a file became a folder"],
+)
+def test_two_way_keeps_what_a_backup_kept_of_another_kind(
+    tmp_path: Path, agreed: Dict[str, Any], now: Dict[str, Any]
+) -> None:
+    source, destination = write(tmp_path / "source", {**agreed, "k": "1"}), tmp_path / "destination"
+    aged(source)
+    syncengine.sync(source, destination, mode="source-backup", progress=False)
+    shutil.rmtree(source)
+    write(source, {**now, "k": "1"})
+    syncengine.sync(source, destination, mode="source-backup", progress=False)
+    assert files(destination) == {**agreed, "k": "1"}
+
+    syncengine.sync(source, destination, **TWO_WAY)
+
+    assert files(source) == files(destination)
+    assert sorted(files(destination).values()) == sorted([*agreed.values(), *now.values(), "1"])
+    assert settled(source, destination)
 
 
 def test_what_was_agreed_and_removed_goes_while_what_is_new_keeps_the_directory(tmp_path: Path) -> None:

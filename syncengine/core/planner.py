@@ -64,7 +64,7 @@ class Planner:
         if isinstance(changed, Views):
             self._out_of_bounds(changed)
         elif self._clashes.take(changed) or self._directories.is_frozen(changed.path):
-            self._directories.survives(changed)
+            self._leave_alone(changed)
         elif changed.clash:
             self._clash(changed)
         elif changed.kind is Kind.DIRECTORY:
@@ -288,7 +288,16 @@ class Planner:
     def _freeze(self, change: Change) -> None:
         """Leave the subtree alone until everything below the directory was seen."""
         self._clashes.open(change, frozen=True)
+        self._leave_alone(_of_agreed_kind(change))
+
+    def _leave_alone(self, change: Change) -> None:
+        """Plan nothing at a path, but remember the deletion that a backup skips there: two-way would make up for it."""
         self._directories.survives(change)
+        if change.kind is Kind.DIRECTORY and not self._directories.takes_part(change):
+            return
+        decision = reconcile(change, self.policy)
+        if decision.dormant:
+            self._record(change, decision)
 
     def _make_room_for_directory(self, alone: Change, decision: Decision, target: Side) -> None:
         if not self.drafts.traits[target].real_directories:
@@ -325,6 +334,15 @@ class Planner:
 
 def _lies_in(path: str, folders: Container[str]) -> bool:
     return path in folders or any(folder in folders for folder in parents(path))
+
+
+def _of_agreed_kind(clash: Change) -> Change:
+    """Return the clash without the side whose kind is not the agreed one: that side has lost what was agreed on."""
+    if clash.base is None:
+        return clash
+    was_directory = clash.base.kind is Kind.DIRECTORY
+    kinds = {side: entry.kind for side in Side for entry in (clash.entry(side),) if entry is not None}
+    return clash.without(next(side for side, kind in kinds.items() if (kind is Kind.DIRECTORY) is not was_directory))
 
 
 def _refreshes(change: Change, base: Base) -> bool:

@@ -459,6 +459,35 @@ def test_a_backup_never_replaces_one_kind_by_another(case: Case) -> None:
                 assert not [each for each in planner.operations if each.path == "p" or each.path.startswith("p/")]
 
 
+SKIPPED = [
+    ("a file took the name of a folder", {"p/x": "X", "p/y": "Y"}, {"p": "new"}, {"p/x": "X", "p/y": "edit"}),
+    ("a folder took the name of a file", {"p": "file"}, {"p/x": "new"}, {"p": "file"}),
+    ("a folder took the name of a file that was edited", {"p": "file"}, {"p/x": "new"}, {"p": "edit"}),
+]
+
+
+@pytest.mark.parametrize(("says", "base", "source", "destination"), SKIPPED)
+@pytest.mark.parametrize("mode", [BACKUP, BACKUP_BACK])
+def test_a_deletion_that_a_backup_skips_for_a_change_of_kind_is_remembered_as_skipped(
+    says: str, base: Tree, source: Tree, destination: Tree, mode: SyncMode
+) -> None:
+    trees = (source, destination) if mode is BACKUP else (destination, source)
+    planner = planned(base, *trees, mode=mode)
+
+    dormant = {each.path for each in planner.agreements if each.kind is AgreementKind.DORMANT}
+    assert (planner.operations, clashes(planner)) == ([], ["p"])
+    assert {path for path in dormant if path in base} == set(base)
+    assert all(each.row is not None and not each.row.live for each in planner.agreements)
+
+
+@pytest.mark.parametrize("mode", [BACKUP, BACKUP_BACK])
+def test_what_the_kept_side_gave_up_itself_is_no_deletion_that_a_backup_skips(mode: SyncMode) -> None:
+    trees = ({"p": "file"}, {"p/x": "X"}) if mode is BACKUP else ({"p/x": "X"}, {"p": "file"})
+    planner = planned({"p": "file"}, *trees, mode=mode)
+
+    assert (planner.operations, clashes(planner), planner.agreements) == ([], ["p"], [])
+
+
 BLOCKED = [
     ("something excluded stays", {"p/x": "X"}, {"p": "file"}, {"p/x": "X", "p/hidden": HIDDEN}, MIRROR),
     ("something cannot be seen", {"p/x": "X"}, {"p": "file"}, {"p/x": "X", "p/u": UNREADABLE}, MIRROR),

@@ -220,6 +220,8 @@ def _kinds(before: World, after: World, rules: Rules) -> None:
 
 
 def _freeze(before: World, after: World, path: str) -> None:
+    """Leave *path* and what lies below as it was; a deletion that a backup skips there is remembered as skipped."""
+    asleep = {each for each, row in after.base.items() if not row.live}
     for known, was in (
         (after.source, before.source),
         (after.destination, before.destination),
@@ -229,6 +231,7 @@ def _freeze(before: World, after: World, path: str) -> None:
             known.pop(each, None)  # type: ignore[attr-defined]
             if each in was:
                 known[each] = was[each]  # type: ignore[index]
+    after.base.update({each: replace(row, live=False) for each, row in after.base.items() if each in asleep})
     after.conflicts = {each: kind for each, kind in after.conflicts.items() if each == path or not within(each, path)}
     after.unresolved = {each for each in after.unresolved if not within(each, path)} | {path}
 

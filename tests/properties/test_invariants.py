@@ -934,7 +934,16 @@ def test_modes_may_follow_each_other_in_any_order(
 
 
 @most
-@holds(world=worlds, mode=st.sampled_from(["source-backup", "destination-backup"]), way=two_ways)
+@holds(
+    {
+        "world": {"agreed": {"d/e/z": "*", "c.txt": "ONE"}, "source": {"d": "ONE"}, "destination": {}},
+        "mode": "source-backup",
+        "way": {"mode": "two-way", "conflict": "manual", "renames": True},
+    },
+    world=worlds,
+    mode=st.sampled_from(["source-backup", "destination-backup"]),
+    way=two_ways,
+)
 def test_two_way_deletes_nothing_that_a_backup_kept(
     kinds: str, world: Dict[str, Any], mode: str, way: Dict[str, Any], tmp_path: Path
 ) -> None:
