@@ -70,12 +70,19 @@ class Block:
     def changes(self) -> List[Change]:
         """Take the block apart into what a comparison of each file says; the same objects each time."""
         if self._changes is None:
-            here, there = SideChange.CREATED, SideChange.ABSENT
-            if self.rows is not None:
-                here, there = SideChange.SAME, SideChange.REMOVED
-            comparison = Comparison(*((here, there) if self.side is Side.SOURCE else (there, here)))
+            comparison = self._comparison()
             self._changes = [Change(*each, comparison=comparison) for each in self.alone()]
         return self._changes
+
+    def first_change(self) -> Change:
+        """Return what a comparison of the first file says; it says the same of the others."""
+        return Change(*next(self.alone()), comparison=self._comparison())
+
+    def _comparison(self) -> Comparison:
+        here, there = SideChange.CREATED, SideChange.ABSENT
+        if self.rows is not None:
+            here, there = SideChange.SAME, SideChange.REMOVED
+        return Comparison(*((here, there) if self.side is Side.SOURCE else (there, here)))
 
 
 def taken_apart(items: Iterable[Union[Block, Change]]) -> Iterator[Change]:

@@ -219,6 +219,9 @@ class Clashes:
     _found: Dict[str, Clash] = field(factory=dict, init=False)
     _frozen: Set[str] = field(factory=set, init=False)
 
+    def __bool__(self) -> bool:
+        return bool(self._found)
+
     def open(self, change: Change, *, frozen: bool) -> None:
         """Note a clash; where it is *frozen*, nothing below is planned by itself."""
         self._found[change.path] = Clash.of(change, real=self.real)

@@ -91,6 +91,11 @@ class Directories:
 
     # ------------------------------------------------------------ kind changes
 
+    @property
+    def any_replaced(self) -> bool:
+        """Whether any path is known to change its kind, or to be left alone for that."""
+        return bool(self._frozen or self._replaced or self._beside or self._opened)
+
     def file_becomes_directory(self, change: Change, decision: Decision) -> Operation:
         """Return the operation that makes room for a directory; what is in it follows by its own operations."""
         target = decision.effect.target

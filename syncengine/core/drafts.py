@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Callable, Dict, Mapping, Optional, Tuple, Union
+from typing import Callable, Dict, List, Mapping, Optional, Tuple, Union
 
 from attrs import evolve, field, frozen
 
+from .blocks import Block
 from .comparator import Change, Equality, SideChange, is_racy
 from .directory_renames import DirectoryRename
 from .entry import Base, Entry, Kind, Problem, ProblemKind, Side, Stamp
@@ -104,6 +105,36 @@ class Drafts:
             mode=self._mode(arriving),
             link=arriving.link,
         )
+
+    def carried_together(self, block: Block, decision: Decision) -> Optional[List[Operation]]:
+        """Return what ``carried`` returns for each file of a block of new ones; None where one of them is a problem.
+
+        The files differ in path, stamp and permission bits alone, so everything else is said once.
+        """
+        first = self.carried(block.first_change(), decision)
+        if isinstance(first, Problem) or first.key is not None:
+            return None
+        action, kind, target, side = first.action, first.kind, first.target, block.side
+        reason, chosen_by, has_mode = first.reason, first.chosen_by, first.mode is not None
+        stays_inside = self.traits[target].stays_inside
+        told = list(block.run.told())
+        if any(self.unholdable(path, kind, target) is not None for path, _, _ in told):
+            return None
+        return [
+            Operation(
+                action,
+                kind,
+                target,
+                path,
+                (side, path),
+                expect_origin=stamp,
+                size=0 if stays_inside(path) else stamp.size or 0,
+                reason=reason,
+                chosen_by=chosen_by,
+                mode=mode if has_mode else None,
+            )
+            for path, stamp, mode in told
+        ]
 
     def deletion(self, change: Change, decision: Decision, *, group: Optional[str] = None) -> Operation:
         """Return the operation that removes what stands at the path."""

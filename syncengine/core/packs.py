@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 import struct
-from typing import Callable, Iterator, List, Optional, Sequence, Union
+from typing import Callable, Iterator, List, Optional, Sequence, Tuple, Union
 
 from attrs import define, field
 
@@ -99,6 +99,12 @@ class Run(Pack):
         size, mtime_ns, number = _PLAIN.unpack(self.stamps[index])
         stamp = Stamp(size, mtime_ns, None, None, (), str(number))
         return Entry(self.inside + self.names[index], Kind.FILE, stamp, self.modes[index] & 0o7777)
+
+    def told(self) -> Iterator[Tuple[str, Stamp, int]]:
+        """Yield path, stamp and permission bits of each file, for who needs no entries."""
+        inside, numbers = self.inside, _PLAIN.iter_unpack(b"".join(self.stamps))
+        for name, (size, mtime_ns, number), mode in zip(self.names, numbers, self.modes):
+            yield inside + name, Stamp(size, mtime_ns, None, None, (), str(number)), mode & 0o7777
 
     def slice(self, first: int, last: int) -> Run:
         """Return the files from *first* to before *last* as a run of their own."""

@@ -9,7 +9,22 @@ from __future__ import annotations
 from collections import Counter
 from enum import Enum
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Tuple, Union
+from itertools import islice
+from operator import lt
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Callable,
+    Dict,
+    Iterable,
+    Iterator,
+    List,
+    Mapping,
+    Optional,
+    Sequence,
+    Tuple,
+    Union,
+)
 
 from attrs import evolve, field, frozen
 
@@ -366,16 +381,16 @@ class Plan(Tabular):
 
     def __attrs_post_init__(self) -> None:
         """Check the invariants: sorted, unique per target and path, only paths that stay below the root."""
-        previous: Optional[Tuple[bytes, str]] = None
         for operation in self.operations:
             reason = refusal(operation.path)
             if reason is not None:
                 raise PlanError(f"the plan holds a path that {reason}: {shown(operation.path)!r}")
-            order = _order(operation)
-            if previous is not None and order <= previous:
+        if _ascends(self.operations):
+            return
+        for before, operation in zip(self.operations, self.operations[1:]):
+            if _order(operation) <= _order(before):
                 where = f"{shown(operation.path)!r} at the {operation.target.value}"
                 raise PlanError(f"the plan is not sorted or holds two operations for {where}")
-            previous = order
 
     @classmethod
     def of(cls, operations: Iterable[Operation], **fields: Any) -> Plan:
@@ -631,7 +646,14 @@ class Plan(Tabular):
 
 def in_order(operations: Iterable[Operation]) -> Tuple[Operation, ...]:
     """Return *operations* in the order of a plan: by the bytes of the path, then by side."""
-    return tuple(sorted(operations, key=_order))
+    found = tuple(operations)
+    return found if _ascends(found) else tuple(sorted(found, key=_order))
+
+
+def _ascends(operations: Sequence[Operation]) -> bool:
+    """Say whether each path comes after the one before it, as those of a first copy do."""
+    paths = [encoded(operation.path) for operation in operations]
+    return all(map(lt, paths, islice(paths, 1, None)))
 
 
 def _order(operation: Operation) -> Tuple[bytes, str]:

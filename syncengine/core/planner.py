@@ -10,6 +10,7 @@ from typing import Container, List, Mapping, Optional, Union
 
 from attrs import Factory, define, evolve, field
 
+from .blocks import Block
 from .clashes import Clash, Clashes, file_side
 from .comparator import Change, Equality, SideChange
 from .conflicts import Conflicts, Decided
@@ -58,8 +59,11 @@ class Planner:
         """The settings that decide."""
         return self.drafts.settings
 
-    def take(self, changed: Union[Change, Views]) -> None:
-        """Plan one path."""
+    def take(self, changed: Union[Change, Views, Block]) -> None:
+        """Plan one path, or the files of a block."""
+        if isinstance(changed, Block):
+            self._block(changed)
+            return
         self.tally.changes += 1
         if isinstance(changed, Views):
             self._out_of_bounds(changed)
@@ -157,6 +161,28 @@ class Planner:
         assert target is not None
         group = self._directories.group_of(change.path, target)
         self.operations.append(self.drafts.deletion(change, decision, group=group))
+
+    def _block(self, block: Block) -> None:
+        """Plan files that one side alone has: new ones in one go, where nothing around them matters."""
+        decision = None if self._is_decided_apart(block) else reconcile(block.first_change(), self.policy)
+        target = None if decision is None or decision.effect.deletes else decision.effect.target
+        drafted = None if decision is None or target is None else self.drafts.carried_together(block, decision)
+        if drafted is None or target is None:
+            for change in block.changes():
+                self.take(change)
+            return
+        self.tally.changes += len(drafted)
+        for side in Side:
+            self._directories.hold(block.folder, side)
+        self.operations += drafted
+
+    def _is_decided_apart(self, block: Block) -> bool:
+        """Say whether the files of *block* may be decided each in another way than the first.
+
+        The table sees the same in all that are new. Only the preference of a first sync may govern some of them.
+        """
+        governed_in_parts = self.policy.initial is not None and any(self.policy.todo)
+        return block.rows is not None or governed_in_parts or bool(self._clashes) or self._directories.any_replaced
 
     # ---------------------------------------------------------------- renames
 

@@ -65,13 +65,13 @@ class MakePlan:
         initial = in_force(settings.initial, bootstrap.preference, bootstrap.todo)
         return job.with_(settings=evolve(settings, initial=initial))
 
-    def _without_renames(self, job: Job, planner: Planner) -> Iterable[Changed]:
+    def _without_renames(self, job: Job, planner: Planner) -> Iterable[Met]:
         """Yield the changes that are no renames; those that are have been planned as such.
 
         Pairing needs every change at hand, so it holds them in memory: what changed, not what exists.
         """
         if job.state is None or not job.state.exists or job.path_map or job.folding:
-            return job.changes
+            return job.changes.with_blocks() if isinstance(job.changes, Changes) else job.changes
         changes = self._taken_up(job, job.state.intents())
         if not job.settings.renames:
             return changes
