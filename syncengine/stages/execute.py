@@ -16,8 +16,8 @@ from typing import Callable, Dict, Mapping, Optional, Sequence, Tuple
 from attrs import define, evolve, field, frozen
 
 from ..core.bootstrap import still_to_see
-from ..core.comparator import common_digest, is_racy
-from ..core.entry import Entry, Kind, Problem, ProblemKind, Side, Stamp
+from ..core.comparator import is_racy
+from ..core.entry import Kind, Problem, ProblemKind, Side, Stamp
 from ..core.guards import Blocker
 from ..core.object_headers import ObjectHeaders
 from ..core.paths import is_kept, shown
@@ -27,7 +27,6 @@ from ..errors import GuardError, PreconditionFailed, StorageError, Unsupported
 from ..events import ApplyFinished, ApplyStarted, BytesMoved, Emitter, OperationFinished
 from ..state.manager import SyncStateManager
 from ..state.trash import run_id
-from ..storage.digests import digest
 from ..storage.protocol import (
     StorageClientProtocol,
     SupportsDirectories,
@@ -39,28 +38,17 @@ from ..storage.protocol import (
     exactly,
     expecting,
 )
-from ..storage.routes import DIGEST_OF_THE_UNCERTAIN, Transferred, transfer, workers
+from ..storage.routes import Transferred, transfer, workers
 from .commit import Recorder
 from .directory_moves import move_directory
 from .execution import Execution, interrupting
 from .job import Job, Limits
+from .lost_answers import LostAnswers, Written
 from .retention import Retention, border
 from .scan import problem_of
 from .throttle import RequestBudget
 
 _PROGRESS_BYTES = 1 << 20
-_PROVABLE = (Action.CREATE, Action.UPDATE, Action.COPY, Action.DELETE)
-"""Actions whose effect a look at the target can prove."""
-
-
-@frozen
-class Written:
-    """What an operation left behind on its target."""
-
-    after: Optional[Stamp] = None
-    origin: Optional[Stamp] = None
-    bytes: int = 0
-    digest: Optional[str] = None
 
 
 @define(eq=False)
@@ -80,11 +68,13 @@ class SyncOperations:
     budget: Optional[RequestBudget] = None
     retention: Retention = field(init=False)
     _budget: RequestBudget = field(init=False)
+    _lost_answers: LostAnswers = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         """Share one trash, and one budget of bytes and calls, among all workers."""
         self.retention = Retention(self.clients, self.run_id, self.trash)
         workers = workers_for(self.clients, self.limits.workers)
+        self._lost_answers = LostAnswers(self.clients, self.origin_client)
         self._budget = self.budget or RequestBudget(self.limits, workers=workers, cancel=self.cancel)
 
     @property
@@ -109,7 +99,7 @@ class SyncOperations:
             self._budget.rest(patience)
         retained_at = self.retention.settle(operation, done=written is not None)
         if written is None and answers_lost:
-            written = self._arrived(operation)
+            written = self._lost_answers.written(operation)
         if written is None:
             assert error is not None
             return self._undone(operation, error, attempts, time.perf_counter() - started, retained_at)
@@ -293,52 +283,8 @@ class SyncOperations:
 
     def arrived(self, operation: Operation) -> Optional[Outcome]:
         """Return the outcome of an operation that was begun and never answered, where it is proven to be done."""
-        written = self._arrived(operation)
+        written = self._lost_answers.written(operation)
         return None if written is None else _written(operation, written, 1, 0.0)
-
-    def _arrived(self, operation: Operation) -> Optional[Written]:
-        """Return what was written where an attempt that raised is proven to have done its work all the same."""
-        if operation.kind is Kind.DIRECTORY or operation.action not in _PROVABLE:
-            return None
-        try:
-            with border(operation.path):
-                found = self.client(operation.target).stat(operation.path)
-                if operation.action is Action.DELETE:
-                    return Written() if found is None else None
-                return self._recognised(operation, found)
-        except StorageError:
-            return None
-
-    def _recognised(self, operation: Operation, found: Optional[Entry]) -> Optional[Written]:
-        expected, before = operation.expect_origin, operation.expect_target
-        if operation.origin is None or expected is None or found is None or found.kind is not operation.kind:
-            return None
-        if before is not None and before.same_version(found.stamp) is not False:
-            return None
-        if found.kind is Kind.SYMLINK:
-            return Written(found.stamp, expected) if found.link == operation.link else None
-        if expected.size is None or found.stamp.size != expected.size:
-            return None
-        side, path = operation.origin
-        origin = self.origin_client(side, path)
-        ends = ((origin, path, expected), (self.client(operation.target), operation.path, found.stamp))
-        if all(client.capabilities.cheap_reads for client, _, _ in ends):
-            read, stands = (digest(client, at, DIGEST_OF_THE_UNCERTAIN, expect=stamp) for client, at, stamp in ends)
-            return Written(found.stamp, expected, expected.size, stands) if read == stands else None
-        proved = common_digest(expected, found.stamp)
-        proved = self._has_its_time(operation, found) if proved is None else proved
-        return Written(found.stamp, expected, expected.size) if proved else None
-
-    def _has_its_time(self, operation: Operation, found: Entry) -> bool:
-        """Say whether a file has the modification time of its origin, where that is handed on."""
-        assert operation.origin is not None
-        assert operation.expect_origin is not None
-        origin = self.origin_client(*operation.origin).capabilities
-        target = self.client(operation.target).capabilities
-        sent, found_ns = operation.expect_origin.mtime_ns, found.stamp.mtime_ns
-        if not (origin.mtime_is_content_time and target.set_mtime) or sent is None or found_ns is None:
-            return False
-        return abs(sent - found_ns) < max(origin.mtime_granularity_ns, target.mtime_granularity_ns, 1)
 
 
 def _written(

@@ -2,24 +2,35 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from contextlib import contextmanager
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
-from typing import Any, Dict, Iterator, List
+from typing import Any, Dict, Iterator, List, Set
+from unittest.mock import patch
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from attrs import frozen
+from attrs import evolve, frozen
 from fsspec.config import conf
 from object_servers import S3Server
 
 import syncengine
+from syncengine.core.report import Status
 from syncengine.errors import StateError
+from syncengine.stages.throttle import RequestBudget
+from syncengine.storage.conformance import Bytes
+from syncengine.storage.protocol import ANYTHING
 
 FILES = {f"f{number}": b"x" * (number + 1) for number in range(12)}
+
+
+def content_of(client: Any, path: str) -> bytes:
+    with client.read(path) as source:
+        return bytes(source.read())
 
 
 @frozen
@@ -28,6 +39,8 @@ class Wire:
 
     server: S3Server
     requests: List[str]
+    losing: Set[str]
+    """Names of objects of which the answer to the next write will be lost, after the write was done."""
 
     def sent(self) -> Dict[str, int]:
         """Return how often each kind of request was sent since the last question."""
@@ -41,6 +54,7 @@ def between(url: str) -> Iterator[Wire]:
     """Pass every request on to *url*, by its kind noted."""
     place = urlsplit(url)
     requests: List[str] = []
+    losing: Set[str] = set()
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -53,6 +67,12 @@ def between(url: str) -> Iterator[Wire]:
             connection.request(self.command, self.path, body, dict(self.headers))
             with connection.getresponse() as answer:
                 content = answer.read()
+                name = urlsplit(self.path).path.rpartition("/")[2]
+                if self.command == "PUT" and name in losing:
+                    losing.remove(name)
+                    connection.close()
+                    self.close_connection = True
+                    return
                 self.send_response(answer.status)
                 for name, value in answer.getheaders():
                     if name.lower() not in ("transfer-encoding", "connection", "date", "server", "content-length"):
@@ -72,7 +92,7 @@ def between(url: str) -> Iterator[Wire]:
     thread = Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
     try:
-        yield Wire(S3Server(f"http://127.0.0.1:{server.server_address[1]}"), requests)
+        yield Wire(S3Server(f"http://127.0.0.1:{server.server_address[1]}"), requests, losing)
     finally:
         server.shutdown()
         thread.join()
@@ -117,6 +137,49 @@ def test_a_small_file_is_one_put_and_one_get_and_what_is_unchanged_is_only_liste
     assert downloaded.pop("LIST") >= 1
     assert downloaded == {"GET": len(FILES)}
     assert {path.name: path.read_bytes() for path in back.iterdir()} == FILES
+
+
+@pytest.fixture(params=["moto", "rclone"], ids=["checking conditions", "ignoring conditions"])
+def losing(request: pytest.FixtureRequest) -> Iterator[Wire]:
+    with between(request.getfixturevalue(request.param).url) as found:
+        yield found
+
+
+@pytest.mark.parametrize("is_fast", [True, False], ids=["fast", "filesystem"])
+def test_a_write_that_was_done_and_never_answered_is_recognised_by_its_content(
+    losing: Wire, tmp_path: Path, *, is_fast: bool
+) -> None:
+    server = evolve(losing.server, fast=is_fast)
+    client = server.client(server.bucket())
+    for content in (b"first", b"second, and longer"):
+        (tmp_path / "f").write_bytes(content)
+        os.utime(tmp_path / "f", ns=(len(content), len(content)))
+        losing.losing.add("f")
+
+        report = syncengine.sync(tmp_path, client, mode="source-to-destination", state=None)
+
+        assert [outcome.status for outcome in report.outcomes] == [Status.DONE]
+        assert content_of(client, "f") == content
+        assert not losing.losing
+
+
+def test_what_somebody_else_wrote_meanwhile_is_not_taken_for_an_own_write_without_an_answer(
+    losing: Wire, tmp_path: Path
+) -> None:
+    (tmp_path / "f").write_bytes(b"ours")
+    client = losing.server.client(losing.server.bucket())
+    client.prove()
+    losing.losing.add("f")
+    other = losing.server.client(client._service.bucket)
+
+    def overwrite(seconds: float) -> None:
+        other.write("f", Bytes(b"them"), expect=ANYTHING)
+
+    with patch.object(RequestBudget, "rest", lambda _, seconds: overwrite(seconds)):
+        report = syncengine.sync(tmp_path, client, mode="source-to-destination", state=None)
+
+    assert [outcome.status for outcome in report.outcomes] == [Status.STALE]
+    assert content_of(client, "f") == b"them"
 
 
 def test_a_plan_writes_nothing_where_its_state_is_kept(

@@ -55,6 +55,7 @@ class S3Client:
             read_pages_by_text(client)
         if "Range" in given:
             _ask_no_checksum_of_ranges(client)
+        _repeat_nothing_unseen(client)
         with by_text():
             answer: Dict[str, Any] = await method(**parameters)
         return answer
@@ -71,6 +72,19 @@ def _ask_no_checksum_of_ranges(client: Any) -> None:
 def _drop_checksum_mode(params: Dict[str, Any], **given: Any) -> None:
     if "Range" in params:
         params.pop("ChecksumMode", None)
+
+
+def _repeat_nothing_unseen(client: Any) -> None:
+    """Leave every repetition of a request to botocore, which counts them.
+
+    aiohttp sends a PUT again by itself where the connection ended without an answer. If the first had done its work,
+    the second finds it in its way, and nobody could tell our own write from another's. Its session is made by the first
+    request, and something is listed or tried out before anything is written under a condition.
+    """
+    sessions = getattr(client._endpoint.http_session, "_sessions", None) or {}  # noqa: SLF001 - there is no other way
+    for session in sessions.values():
+        if hasattr(session, "_retry_connection"):
+            session._retry_connection = False  # noqa: SLF001 - as above
 
 
 class Refused(Exception):
