@@ -15,6 +15,7 @@ from .core.report import Outcome, Report, Status
 from .errors import RecipeError, StalePlanError, StateError
 from .events import Emitter
 from .pipeline import Pipeline
+from .places import Live, open_state
 from .serial import outcome_from_record
 from .stages.commit import CommitState
 from .stages.execute import Execute, refuse_blocked
@@ -65,8 +66,6 @@ class Application:
         """Return the report so that what remains can be applied in this process without giving options again."""
         if report.plan.live_clients is not None:
             return report
-        from .engine import Live
-
         return evolve(report, plan=evolve(report.plan, live_clients=Live(locations=self._locations)))
 
     def _hold_guards(self) -> None:
@@ -188,7 +187,6 @@ class Application:
             self._do_without_state("was turned off" if self.state is None else "belongs to another place")
             return None
         from .arguments import DEFAULT_STATE
-        from .engine import open_state
 
         live = self.plan.live_clients
         place = self.state

@@ -13,7 +13,7 @@ from contextlib import suppress
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Callable, Dict, FrozenSet, Iterator, Mapping, Optional, Tuple, Union
 
-from attrs import define, evolve, field, fields, frozen
+from attrs import define, evolve, field, fields
 
 from . import arguments as given
 from .arguments import DEFAULT_STATE
@@ -40,6 +40,7 @@ from .core.report import Report
 from .errors import PlanFormatError, RecipeError, ScanError, StorageError, SyncInterrupted
 from .events import Emitter, Observer
 from .pipeline import Pipeline
+from .places import Live, open_state
 from .stages.filter import IgnoreFileManager
 from .stages.job import Job, Limits
 from .stages.scan import DirectoryScanner, normal_scope
@@ -441,54 +442,6 @@ def _may_show_progress() -> bool:
     import sys
 
     return "ipykernel" in sys.modules or (sys.stderr is not None and sys.stderr.isatty())
-
-
-@frozen
-class Live:
-    """What a plan of this process keeps besides its values: how to reach its places, secrets included."""
-
-    clients: Mapping[Side, StorageClientProtocol] = field(factory=dict)
-    locations: Mapping[Side, Location] = field(factory=dict)
-    leftovers: Tuple[Tuple[Side, str], ...] = ()
-    trash: Optional[Location] = None
-    state: Optional[Any] = field(default=None, repr=False)
-    single_writer: bool = False
-
-
-def open_state(
-    state: Any,
-    endpoints: Mapping[Side, Endpoint],
-    clients: Mapping[Side, StorageClientProtocol],
-    *,
-    single_writer: bool = False,
-) -> SyncStateManager:
-    """Return the state of a pair at *state*: the default place, a directory, or any fsspec URL.
-
-    A side that dies with the process takes its state with it, unless a place was named.
-    """
-    source, destination = endpoints[Side.SOURCE], endpoints[Side.DESTINATION]
-    text = state if isinstance(state, str) else os.fsdecode(state)
-    place: Optional[str] = None
-    remote, ephemeral = None, False
-    if text == DEFAULT_STATE:
-        ephemeral = any(client.capabilities.ephemeral for client in clients.values())
-        place = None if ephemeral else os.environ.get("SYNCENGINE_STATE") or None
-    elif "://" in text and not text.startswith(("file://", "local://")):
-        from .remote_state import StoredPlace
-
-        remote = StoredPlace.at(text, source.identity, destination.identity)
-    else:
-        place = locate(text).root
-    return SyncStateManager(
-        place,
-        source.identity,
-        destination.identity,
-        source_shown=source.url,
-        destination_shown=destination.url,
-        remote=remote,
-        ephemeral=ephemeral,
-        single_writer=single_writer,
-    )
 
 
 # ------------------------------------------------------------------------- functions

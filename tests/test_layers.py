@@ -30,6 +30,7 @@ HEIGHTS: Dict[str, int] = {
     "arguments": 6,
     "engine": 6,
     "explaining": 6,
+    "places": 6,
     "recipe": 6,
     "recipe_keys": 6,
     "remote_state": 6,

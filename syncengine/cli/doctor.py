@@ -52,7 +52,7 @@ def command(output: Output, url: Optional[str], profile: Optional[str], as_json:
 
 def _machine() -> Dict[str, Any]:
     from .. import __version__
-    from .state import local_place
+    from .pairs import local_place
 
     place = local_place(None)
     return {

@@ -11,6 +11,7 @@ from ..core.canonical import stamp_record
 from ..render.units import counted
 from .options import guard_options, json_option, place_options, request, state_place, subcommand, trash_option
 from .output import Output
+from .pairs import last_run, local_place, places_words, run_record
 from .versions import Manner, done, plan_options, with_path
 
 if TYPE_CHECKING:
@@ -64,8 +65,6 @@ def command(
             _undone(context, output, pair, undo, Manner(said["place"], said["yes"], as_json, said["report_place"]))
         )
     if not pair:
-        from .state import local_place
-
         _show_every(output, local_place(None if state is None else state_place(state)), run_id, as_json=as_json)
         return
     pair, path = with_path(pair)
@@ -140,19 +139,6 @@ def _show_runs(output: Output, runs: Sequence[Run], journal: Journal, *, as_json
         output.lines(run_line(run, journal) for run in runs)
     else:
         output.say("no run of this pair is on record")
-
-
-def run_record(run: Run) -> Dict[str, Any]:
-    """Return what is remembered of one run, for JSON."""
-    return {
-        "run_id": run.run_id,
-        "ended": run.ended.value,
-        "mode": run.mode,
-        "started_at": run.started_at.isoformat(),
-        "finished_at": None if run.finished_at is None else run.finished_at.isoformat(),
-        "counts": dict(run.counts),
-        "plan_digest": run.plan_digest,
-    }
 
 
 def run_line(run: Run, journal: Journal) -> str:
@@ -236,28 +222,6 @@ def _last_lines(place: str, pair: PairSummary) -> Iterator[str]:
     yield places_words(pair) or pair.pair_id
     last = last_run(place, pair)
     yield f"  {run_line(last, journal_of(place, pair)) if last is not None else pair.problem or 'no run on record'}"
-
-
-def places_words(pair: PairSummary) -> str:
-    """Return the two places of a pair, whose stored order says nothing about source and destination."""
-    return " ↔ ".join(location for location in pair.locations if location)
-
-
-def last_run(place: str, pair: PairSummary) -> Optional[Run]:
-    """Return the last run of a pair; one that has not ended has crashed unless somebody holds the lock."""
-    run = pair.last_run
-    if run is None or run.finished_at is not None:
-        return run
-    import os
-
-    from attrs import evolve
-
-    from ..state.home import DirectoryHome
-    from ..state.lock import PairLock
-    from ..state.manager import Ended
-
-    home = DirectoryHome(os.path.join(place, pair.pair_id))
-    return run if PairLock(home.cell, home.shown).holder() is not None else evolve(run, ended=Ended.CRASHED)
 
 
 def journal_of(place: str, pair: PairSummary) -> Journal:

@@ -11,6 +11,7 @@ from attrs import define, evolve
 from ..errors import RecipeError, StateError, SyncInterrupted
 from .options import json_option, place_options, request, state_option, state_place, subcommand
 from .output import Output
+from .pairs import last_run, local_place, places_words, run_record
 from .suggestions import Group
 
 if TYPE_CHECKING:
@@ -62,17 +63,6 @@ class StoredPair:
             self.lock.release()
 
 
-def local_place(state: Optional[str]) -> str:
-    """Return the folder that holds states: the one that was named, the environment's, or the user's own."""
-    from ..state.manager import default_place
-
-    if state is not None and "://" in state:
-        raise RecipeError("states are listed in a folder of this machine, not at a URL; name the pair by its places")
-    if state in (None, "default"):
-        return os.environ.get("SYNCENGINE_STATE") or default_place()
-    return str(state)
-
-
 def stored_pair(place: str, name: str) -> StoredPair:
     """Return the pair in the folder *place* whose id begins with *name*."""
     from ..state.home import DirectoryHome
@@ -108,7 +98,6 @@ _yes_option = click.option("-y", "--yes", is_flag=True, allow_from_autoenv=False
 def listed(output: Output, state: Optional[str], as_json: bool) -> None:
     """List the pairs that something is remembered of."""
     from ..state.manager import SyncStateManager
-    from .history import last_run
 
     place = local_place(None if state is None else state_place(state))
     pairs = [evolve(pair, last_run=last_run(place, pair)) for pair in SyncStateManager.pairs(place)]
@@ -122,8 +111,6 @@ def listed(output: Output, state: Optional[str], as_json: bool) -> None:
 
 def pair_record(pair: PairSummary) -> Dict[str, Any]:
     """Return the summary of a pair, for JSON."""
-    from .history import run_record
-
     return {
         "pair": pair.pair_id,
         "locations": list(pair.locations),
@@ -135,8 +122,6 @@ def pair_record(pair: PairSummary) -> Dict[str, Any]:
 
 
 def _pair_lines(pair: PairSummary) -> Iterator[str]:
-    from .history import places_words
-
     yield f"{pair.pair_id}  {places_words(pair)}"
     if pair.problem is not None:
         yield f"  {pair.problem}"
@@ -179,7 +164,6 @@ def _is_id(places: Sequence[str]) -> bool:
 
 def _by_id(state: Optional[str], name: str) -> PairSummary:
     from ..state.manager import SyncStateManager
-    from .history import last_run
 
     place = local_place(state)
     pair_id = stored_pair(place, name).pair_id

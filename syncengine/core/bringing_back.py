@@ -11,9 +11,9 @@ from typing import Collection, Dict, Iterable, Iterator, List, Mapping, Optional
 from attrs import define, evolve, field, frozen
 
 from .entry import Entry, Kind, Problem, ProblemKind, Side, Stamp
+from .journal_events import Place
 from .paths import is_within, parents, shown
 from .plan import Action, Operation, Purpose, Reason
-from .versions import Place
 
 
 @frozen

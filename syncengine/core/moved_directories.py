@@ -6,18 +6,16 @@ old name before that run, under its new one afterwards.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Dict, Iterable, List, Optional
+from typing import Dict, Iterable, List, Optional
 
 from attrs import evolve
 
 from .entry import Kind
+from .journal_events import Event, Place
 from .paths import is_within
 from .plan import Action
 
-if TYPE_CHECKING:
-    from .versions import Event, Place
-
-    Events = Dict[Place, List[Event]]
+Events = Dict[Place, List[Event]]
 
 
 def follow_directories(events: Events) -> None:

@@ -12,9 +12,10 @@ from attrs import define, evolve, field
 
 from .bringing_back import Move, Target, Wanted, problem
 from .entry import Entry, Kind, Problem, ProblemKind, Side, Stamp
+from .journal_events import Place
 from .plan import Action, Operation, Purpose
 from .report import Outcome, Status
-from .versions import Evidence, Place
+from .versions import Evidence
 
 Difference = Callable[[Side, str, Stamp], Optional[str]]
 """Says why a directory of a side does not hold what a stamp says of it, None where it does."""

@@ -9,10 +9,11 @@ from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optio
 from attrs import define, evolve, field, frozen
 
 from ..core.entry import Entry, Kind, Problem, ProblemKind, Side
+from ..core.journal_events import Event, Place, events_of
 from ..core.paths import TRASH_FOLDER, is_kept, refusal, shown
 from ..core.report import Outcome, Report
 from ..core.units import counted
-from ..core.versions import Event, Evidence, Place, Retained, events_of
+from ..core.versions import Evidence, Retained
 from ..errors import NotFound, RecipeError
 from ..serial import outcome_from_record
 from ..stages.job import Job

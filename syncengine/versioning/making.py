@@ -9,12 +9,13 @@ from attrs import define, evolve
 
 from ..core.bringing_back import BringingBack, Move, Target, Wanted, contents_of, places_above, problem
 from ..core.entry import Entry, Kind, Problem, ProblemKind, Side
+from ..core.journal_events import Place
 from ..core.modes import SyncMode
 from ..core.paths import is_kept, is_within
 from ..core.plan import Endpoint, Operation, Plan, Purpose, Settings, StateRef
-from ..core.versions import Place
-from ..engine import Live, SyncEngine
+from ..engine import SyncEngine
 from ..errors import RecipeError
+from ..places import Live
 from ..stages.preflight import seen_at
 from ..storage.digests import digest
 from ..storage.location import locate, overlap

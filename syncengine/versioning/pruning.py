@@ -12,7 +12,8 @@ from ..core.guards import Guards
 from ..core.plan import Endpoint, Operation, Plan, Purpose, StateRef
 from ..core.pruning import Candidate, Keep, prunable
 from ..core.versions import Retained
-from ..engine import Live, SyncEngine
+from ..engine import SyncEngine
+from ..places import Live
 from ..state.manager import Ended, Run
 from ..storage.location import locate
 from ..storage.protocol import StorageClientProtocol

@@ -8,10 +8,11 @@ import pytest
 
 from syncengine.core.bringing_back import BringingBack, Move, Wanted
 from syncengine.core.entry import Entry, Kind, Side, Stamp
+from syncengine.core.journal_events import Place, events_of
 from syncengine.core.plan import Action, Operation, Purpose, Reason
 from syncengine.core.report import Outcome, Status
 from syncengine.core.undoing import Undoing
-from syncengine.core.versions import Evidence, Place, Retained, events_of
+from syncengine.core.versions import Evidence, Retained
 
 S, D = Side.SOURCE, Side.DESTINATION
 V1, V2, V3 = (Stamp(size=number, mtime_ns=number) for number in (1, 2, 3))
