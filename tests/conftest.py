@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from pathlib import Path
-from typing import Iterator
+from typing import Iterator, List
 
 import pytest
 from fsspec.config import conf
@@ -27,12 +27,20 @@ _HOMES = {
     "XDG_STATE_HOME": "state",
     "SYNCENGINE_STATE": "syncengine-state",
 }
+_HOUR = 3_600
 _LEAKING = ("SYNCENGINE_", "FSSPEC_", "AWS_", "GOOGLE_", "AZURE_")
 _LEAKING_ANYWHERE = ("no_color", "force_color", "http_proxy", "https_proxy", "all_proxy", "no_proxy", "columns")
 
 
 def _leaks(name: str) -> bool:
     return name.startswith(_LEAKING) or name.lower() in _LEAKING_ANYWHERE
+
+
+def pytest_collection_modifyitems(items: List[pytest.Item]) -> None:
+    """Give what is marked thorough an hour, on a disk that takes its time; the rest has what pyproject.toml says."""
+    for item in items:
+        if item.get_closest_marker("thorough") and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(_HOUR))
 
 
 @pytest.fixture(autouse=True)

@@ -336,18 +336,15 @@ class TestLocal(machine("local-local", QUICK)):  # type: ignore[misc]
 
 
 @pytest.mark.thorough
-@pytest.mark.timeout(3_600)
 class TestMemoryThoroughly(machine("memory-memory", THOROUGH)):  # type: ignore[misc]
     """Two folders of memory, for longer."""
 
 
 @pytest.mark.thorough
-@pytest.mark.timeout(3_600)
 class TestLocalThoroughly(machine("local-local", THOROUGH)):  # type: ignore[misc]
     """Two folders on disk, for longer."""
 
 
 @pytest.mark.thorough
-@pytest.mark.timeout(3_600)
 class TestLocalAndMemoryThoroughly(machine("local-memory", THOROUGH)):  # type: ignore[misc]
     """A folder on disk and one of memory, for longer."""
