@@ -84,19 +84,22 @@ def outcome_record(outcome: Outcome) -> Record:
 
 def outcome_line(outcome: Outcome) -> str:
     """Return the text of ``line(outcome_record(outcome))``, for the usual outcome without a value in between."""
-    rare = outcome.problem, outcome.digest, outcome.retained_at
-    if rare != (None, None, None) or outcome.bytes > canonical.SAFE_INTEGER:
+    moved, seconds, stamps = outcome.bytes, outcome.seconds, ""
+    if outcome.problem is not None or outcome.digest is not None or outcome.retained_at is not None:
         return line(outcome_record(outcome))
-    parts = [
-        f', "attempts": {outcome.attempts}' if outcome.attempts else "",
-        f', "bytes": {outcome.bytes}' if outcome.bytes else "",
-        f', "seconds": {outcome.seconds!r}' if outcome.seconds else "",
-    ]
-    for name, stamp in (("before", outcome.before), ("after", outcome.after), ("origin", outcome.origin)):
-        if stamp is not None:
-            parts.append(f', "{name}": {canonical.stamp_line(stamp)}')
+    if moved > canonical.SAFE_INTEGER:
+        return line(outcome_record(outcome))
+    if outcome.before is not None:
+        stamps = f', "before": {canonical.stamp_line(outcome.before)}'
+    if outcome.after is not None:
+        stamps += f', "after": {canonical.stamp_line(outcome.after)}'
+    if outcome.origin is not None:
+        stamps += f', "origin": {canonical.stamp_line(outcome.origin)}'
+    attempts = f', "attempts": {outcome.attempts}' if outcome.attempts else ""
+    travelled = f', "bytes": {moved}' if moved else ""
+    passed = f', "seconds": {seconds!r}' if seconds else ""
     operation, status = canonical.operation_line(outcome.operation), canonical.quoted(outcome.status)
-    return f'{{"operation": {operation}, "status": {status}{"".join(parts)}}}'
+    return f'{{"operation": {operation}, "status": {status}{attempts}{travelled}{passed}{stamps}}}'
 
 
 def _plan_document(plan: Plan) -> Iterator[str]:

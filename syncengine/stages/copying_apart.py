@@ -1,43 +1,49 @@
-"""Small new files between local disks, copied by a second process while this one records what became of them.
+"""Small new files between local disks, copied by other processes while this one records what became of them.
 
 Which operations may go there is decided here, in the words of the plan; each is done exactly as it would be in this
 process, and whatever is out of the ordinary is done in this process. An operation that was handed over and never
-answered, because the second process was killed or nobody wants to wait, is looked at before anything is said of it.
+answered, because a process was killed or nobody wants to wait, is looked at before anything is said of it.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from contextlib import suppress
-from itertools import islice
+from itertools import cycle, groupby, islice
 from typing import TYPE_CHECKING, Callable, Deque, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 from attrs import define, field
 
-from ..core.comparator import is_racy
+from ..core.comparator import COARSE_WINDOW_NS, is_racy
 from ..core.entry import Kind, Side, Stamp
-from ..core.paths import is_kept
+from ..core.paths import is_kept, parent
 from ..core.plan import Action, Operation
 from ..core.report import Outcome, Status
-from ..storage.local import LocalStorageClient
+from ..storage.local import CAPABILITIES, LocalStorageClient, small_file
 from ..storage.local_small import SMALL_BYTES
 
 if TYPE_CHECKING:
     from ..storage.local_second import SecondProcess
-    from ..storage.local_small import Look, Request
+    from ..storage.local_small import File, Folders, Look, Request
     from .execute import SyncOperations
 
 MANY = 2_000
-"""From this many small new files on a second process is worth its start."""
+"""From this many small new files on other processes are worth their start."""
+
+COPIERS = 2
+"""Processes that copy: recording takes less than copying, so with one a processor would have nothing to do."""
 
 BATCH = 128
 """Files in one message."""
 
 AHEAD = 32
-"""Messages on their way: enough to bridge the time that one of two processes waits for a busy processor."""
+"""Messages on their way: enough to bridge the time that one of the processes waits for a busy processor."""
 
-_Handed = Tuple[Operation, Optional["Request"]]
-"""An operation, and what the second process was asked for; None where it is done here."""
+_Handed = Tuple[Operation, bool]
+"""An operation, and whether another process was asked for it; else it is done here."""
+
+_Way = Tuple[Side, Side, str, str]
+"""From which side to which, and the folders there."""
 
 
 @define(eq=False)
@@ -52,7 +58,9 @@ class CopyingApart:
     stopped: Callable[[], bool]
     _clients: Mapping[Side, Optional[LocalStorageClient]] = field(init=False)
     _handed: Deque[_Handed] = field(factory=deque, init=False)
-    _second: Optional[SecondProcess] = field(default=None, init=False)
+    _copiers: List[SecondProcess] = field(factory=list, init=False)
+    _asked: Deque[SecondProcess] = field(factory=deque, init=False)
+    """Who was asked, in the order of the questions."""
 
     def __attrs_post_init__(self) -> None:
         """Find the clients for which a second process can work."""
@@ -82,79 +90,103 @@ class CopyingApart:
         from ..storage.local_second import SecondProcess
 
         left = iter(operations)
-        with suppress(OSError):  # where there is no room for another process everything is done in this one
-            self._second = SecondProcess()
         try:
-            if self._second is not None:
-                yield from self._in_step(left, self._second)
+            with suppress(OSError):  # where there is no room for another process those that are there do everything
+                self._copiers.extend(SecondProcess() for _ in range(COPIERS))
+            if self._copiers:
+                yield from self._in_step(left)
             yield from self.unanswered()
             yield from map(self.one, left)
         finally:
             self._end()
 
     def unanswered(self) -> Iterator[Outcome]:
-        """Yield how operations ended that were handed over, once the second process is gone and will not answer."""
+        """Yield how operations ended that were handed over, once the other processes are gone and will not answer."""
         self._end()
         while self._handed:
-            operation, request = self._handed.popleft()
-            arrived = None if request is None else self.operations.arrived(operation)
+            operation, asked = self._handed.popleft()
+            arrived = self.operations.arrived(operation) if asked else None
             yield self.one(operation) if arrived is None else arrived
 
     def _end(self) -> None:
-        if self._second is not None:
-            self._second.end()
+        for copier in self._copiers:
+            copier.end()
 
-    def _in_step(self, left: Iterator[Operation], second: SecondProcess) -> Iterator[Outcome]:
-        """Hand over, and yield what is answered, until nothing is left or nobody answers."""
-        waiting, most = 0, min(AHEAD, second.room // BATCH) or 1
+    def _in_step(self, left: Iterator[Operation]) -> Iterator[Outcome]:
+        """Hand over, to each process in turn, and yield what is answered, until nothing is left or one is dead."""
+        turns, most = cycle(self._copiers), AHEAD
+        for copier in self._copiers:
+            most = min(most, len(self._copiers) * copier.room // BATCH) or 1
         while True:
-            while waiting < most and not self.stopped() and self._hand_over(list(islice(left, BATCH)), second):
-                waiting += 1
-            if not waiting:
+            while len(self._asked) < most and not self.stopped() and self._hand_over(list(islice(left, BATCH)), turns):
+                pass
+            if not self._asked:
                 return
-            answers = second.answers()
+            answers = self._asked.popleft().answers()
             if answers is None:
                 return
-            waiting -= 1
             yield from self._answered(*answers)
 
-    def _hand_over(self, operations: Sequence[Operation], second: SecondProcess) -> bool:
+    def _hand_over(self, operations: Sequence[Operation], turns: Iterator[SecondProcess]) -> bool:
         """Ask for what can be done elsewhere; say whether there was anything at all."""
+        if not operations:
+            return False
         now = int(self.operations.clock() * 1e9)
-        requests = [self._request(operation, now) for operation in operations]
-        self._handed.extend(zip(operations, requests))
-        if operations:
-            second.ask([request for request in requests if request is not None], len(requests))
-        return bool(operations)
+        requests: List[Request] = []
+        for way, together in groupby(operations, _way):
+            group = list(together)
+            files = [self._file(operation, now) for operation in group]
+            folders = self._folders(way) if any(files) else None
+            self._handed.extend((each, folders is not None and file is not None) for each, file in zip(group, files))
+            if folders is not None:
+                requests.append((folders, [file for file in files if file is not None]))
+        copier = next(turns)
+        copier.ask(requests, len(operations))
+        self._asked.append(copier)
+        return True
 
-    def _request(self, operation: Operation, now: int) -> Optional[Request]:
-        """Return what the second process needs to perform *operation*; None where it is done here."""
-        if not _is_small_and_new(operation):
+    def _file(self, operation: Operation, now: int) -> Optional[File]:
+        """Return what another process needs to know of the file of *operation*; None where it is done here."""
+        expected = operation.expect_origin
+        if operation.origin is None or expected is None or not _is_small_and_new(operation):
             return None
-        assert operation.origin is not None
-        assert operation.expect_origin is not None
-        side, path = operation.origin
-        origin, target, expected = self._clients[side], self._clients[operation.target], operation.expect_origin
+        sent_ns = expected.mtime_ns
+        if sent_ns is None or (
+            sent_ns > now - COARSE_WINDOW_NS and is_racy(expected, now, CAPABILITIES.mtime_granularity_ns)
+        ):
+            return None
+        return small_file(operation.origin[1], operation.path, expected, sent_ns, operation.mode)
+
+    def _folders(self, way: _Way) -> Optional[Folders]:
+        side, target_side, old, new = way
+        origin, target = self._clients[side], self._clients[target_side]
         assert origin is not None
         assert target is not None
-        if is_racy(expected, now, origin.capabilities.mtime_granularity_ns):
-            return None
-        sent_ns, mode = expected.mtime_ns, operation.mode
-        return target.small_copy(origin, path, operation.path, expect_origin=expected, mtime_ns=sent_ns, mode=mode)
+        return target.small_folders(origin, old, new)
 
     def _answered(self, looks: List[Optional[Look]], seconds: float, count: int) -> Iterator[Outcome]:
         """Yield the outcomes of the *count* operations of one message."""
         answers = iter(looks)
         for _ in range(count):
-            operation, request = self._handed.popleft()
-            made = None if request is None else next(answers)
+            operation, asked = self._handed.popleft()
+            made = next(answers) if asked else None
             yield self.one(operation) if made is None else _done(operation, made, seconds)
+
+
+def _way(operation: Operation) -> _Way:
+    """Return between which folders *operation* copies; of one without an origin nothing is asked."""
+    side, path = operation.origin or (operation.target, operation.path)
+    folder = parent(operation.path)
+    return side, operation.target, folder if path == operation.path else parent(path), folder
+
+
+_CREATE, _FILE = Action.CREATE, Kind.FILE  # looked up once: an enum answers slowly
 
 
 def _is_small_and_new(operation: Operation) -> bool:
     return (
-        operation.action is Action.CREATE
-        and operation.kind is Kind.FILE
+        operation.action is _CREATE
+        and operation.kind is _FILE
         and operation.expect_target is None
         and operation.group is None
         and operation.expect_origin is not None

@@ -58,9 +58,10 @@ class Learned:
     def note(self, outcome: Outcome) -> None:
         """Learn what one operation that was done has made true."""
         operation = outcome.operation
-        if operation.purpose is Purpose.RESTORE:
+        purpose = operation.purpose
+        if purpose is Purpose.RESTORE:
             return  # an edit of that side, as the next sync will see by itself
-        if operation.purpose is Purpose.UNDO:
+        if purpose is Purpose.UNDO:
             self._note_undone(operation)
         elif operation.action is Action.DELETE:
             position = operation.compared_as + ("/" if operation.kind is Kind.DIRECTORY else "")
@@ -224,7 +225,7 @@ class Learned:
 
 def follows_rename(operation: Operation) -> bool:
     """Say whether the operation brings an edit to the new name of a file that the other side has yet to rename."""
-    return operation.group == f"rename:{operation.path}"
+    return operation.group is not None and operation.group == f"rename:{operation.path}"
 
 
 def _digest_before(before: Optional[Base], operation: Operation) -> Optional[str]:

@@ -29,7 +29,7 @@ from .local_writing import Draft, flush_file_system, hard_linked, looked_at_or_m
 from .protocol import Capabilities, Expectation, Precondition, Prune, Source, exactly
 
 if TYPE_CHECKING:
-    from .local_small import Request
+    from .local_small import File, Folders
 
 _REMEMBERED_DIRECTORIES = 10_000
 
@@ -192,43 +192,26 @@ class LocalStorageClient:
 
         None means that nothing was done: ``read`` and ``write`` do it, or say why it cannot be done.
         """
-        request = self.small_copy(origin, old, new, expect_origin=expect_origin, mtime_ns=mtime_ns, mode=mode)
-        made = None if request is None else copied(*request)
+        file = small_file(old, new, expect_origin, mtime_ns, mode)
+        folders = None if file is None else self.small_folders(origin, parent(old), parent(new))
+        made = None if folders is None or file is None else copied(folders, (file,))[0]
         return None if made is None else (expect_origin, Stamp(made[0], made[1], None, None, (), made[2]))
 
-    def small_copy(
-        self,
-        origin: LocalStorageClient,
-        old: str,
-        new: str,
-        *,
-        expect_origin: Stamp,
-        mtime_ns: Optional[int],
-        mode: Optional[int],
-    ) -> Optional[Request]:
-        """Return what ``local_small.copied`` needs to do this, once there is a directory for it; None where it cannot.
+    def small_folders(self, origin: LocalStorageClient, old: str, new: str) -> Optional[Folders]:
+        """Return what ``local_small.copied`` needs to know of a folder of *origin* and of the folder *new*, made here.
 
-        That the directory is still the one that was found there is looked at right before the file is made.
+        None where it cannot copy there. That the folder is still the one that was found is looked at before it copies.
         """
-        size, sent_ns, number = expect_origin.size, expect_origin.mtime_ns, expect_origin.file_id
-        if size is None or size > SMALL_BYTES or sent_ns is None or number is None or not local_writing.CAN_BE_NAMELESS:
+        if origin._follow or not local_writing.CAN_BE_NAMELESS:
             return None
-        if origin._follow or expect_origin.etag is not None or expect_origin.version is not None:
-            return None
-        if expect_origin.digests:
-            return None
-        key = parent(new)
         try:
-            place, origin_place = self._place(new), origin._place(old)
-            if key not in self._directories:
-                self._check_directories(key, make=True)
-            device, inode = self._directories[key]
+            if new not in self._directories:
+                self._check_directories(new, make=True)
+            device, inode = self._directories[new]
+            origin_place = origin._place(old) if old else origin._base
+            return origin_place, self._base + new, device, inode
         except (OSError, StorageError):
             return None
-        known_as = self._base + key
-        directory = known_as + "/" if key else known_as
-        looked_at = size, sent_ns, number
-        return origin_place, directory, known_as, device, inode, place, looked_at, mtime_ns, mode
 
     @_translating
     def move(self, old: str, new: str, *, expect: Precondition, expect_origin: Optional[Stamp] = None) -> Stamp:
@@ -480,3 +463,15 @@ class LocalStorageClient:
             self._directories.clear()
         self._directories[directory] = identity_of(found)
         self._devices.add(found.st_dev)
+
+
+def small_file(old: str, new: str, expect: Stamp, mtime_ns: Optional[int], mode: Optional[int]) -> Optional[File]:
+    """Return what ``local_small.copied`` needs to know of one file; None where it is none of those it copies."""
+    size, sent_ns, number = expect.size, expect.mtime_ns, expect.file_id
+    if size is None or size > SMALL_BYTES or sent_ns is None or number is None:
+        return None
+    if expect.etag is not None or expect.version is not None or expect.digests:
+        return None
+    if refusal(new) is not None or (old != new and refusal(old) is not None):
+        return None
+    return old.rpartition("/")[2], new.rpartition("/")[2], (size, sent_ns, number), mtime_ns, mode

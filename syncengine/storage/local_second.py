@@ -1,7 +1,7 @@
 """A second process that copies small files while this one writes its journal and keeps its rows.
 
 Threads cannot do this: a call of the system for a small file takes as long as Python needs to pass the interpreter
-lock on. The second process is a bare interpreter that runs ``local_small`` and nothing else; it decides nothing, and
+lock on. A second process is a bare interpreter that runs ``local_small`` and nothing else; it decides nothing, and
 whatever it has not answered is looked at and done by who asked.
 """
 

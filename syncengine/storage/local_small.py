@@ -18,11 +18,15 @@ from stat import S_IMODE, S_ISREG
 
 TYPE_CHECKING = False  # the module that defines it takes longer to load than all of this
 if TYPE_CHECKING:
-    from typing import BinaryIO, Optional, Tuple
+    from typing import BinaryIO, Optional, Sequence, Tuple
 
     Look = Tuple[int, int, str]
     """Size, modification time and inode of a version, the inode as a stamp has it."""
-    Request = Tuple[str, str, str, int, int, str, Look, Optional[int], Optional[int]]
+    Folders = Tuple[str, str, int, int]
+    """Where files come from and where they go, with the device and the inode that were found there."""
+    File = Tuple[str, str, Look, Optional[int], Optional[int]]
+    """The arguments of ``_copied``: old name, new name, the version, its time and permissions to be."""
+    Request = Tuple[Folders, Sequence[File]]
     """The arguments of ``copied``."""
 
 SMALL_BYTES = 128 * 1024
@@ -31,39 +35,48 @@ SMALL_BYTES = 128 * 1024
 LENGTH = 8
 """Bytes before each message that say how long it is."""
 
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _READ = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW
 _WRITE = getattr(os, "O_TMPFILE", 0) | os.O_WRONLY | os.O_CLOEXEC
 
 
-def copied(
-    origin: str,
-    directory: str,
-    known_as: str,
-    device: int,
-    inode: int,
-    target: str,
-    expect: Look,
-    mtime_ns: Optional[int],
-    mode: Optional[int],
-) -> Optional[Look]:
-    """Copy the version *expect* of *origin* to the free name *target* in *directory*; return what was written.
+def copied(folders: Folders, files: Sequence[File]) -> list[Optional[Look]]:
+    """Copy files of one folder to free names in another; return what was written for each.
 
-    *directory* must still be what was found there, no link and no other: *device* and *inode* of *known_as*, its name
-    without a slash at the end. None means that nothing was done and the general way has to be taken.
+    The folder they go to must still be what was found there, no link and no other. It is held open, as is the other:
+    the system finds the way to them once, and nobody can put a link there afterwards. None means that nothing was done
+    for a file and the general way has to be taken.
     """
+    origin, target, device, inode = folders
+    into = away = -1
+    try:
+        into = os.open(target, _FOLDER | os.O_NOFOLLOW)
+        found = os.fstat(into)
+        if found.st_ino != inode or found.st_dev != device:
+            return [None] * len(files)
+        away = os.open(origin, _FOLDER)
+        return [_copied(away, into, *file) for file in files]
+    except OSError:
+        return [None] * len(files)
+    finally:
+        _close(into)
+        _close(away)
+
+
+def _copied(
+    away: int, into: int, old: str, new: str, expect: Look, mtime_ns: Optional[int], mode: Optional[int]
+) -> Optional[Look]:
+    """Copy the version *expect* of the file *old* to the free name *new*."""
     descriptor = draft = -1
     size = expect[0]
     try:
-        above = os.lstat(known_as)
-        if above.st_ino != inode or above.st_dev != device:
-            return None
-        descriptor = os.open(origin, _READ)
+        descriptor = os.open(old, _READ, dir_fd=away)
         found = os.fstat(descriptor)
         if not S_ISREG(found.st_mode) or (found.st_size, found.st_mtime_ns, str(found.st_ino)) != expect:
             return None
         data = os.read(descriptor, size + 1)
         # Nobody else can open what has no name, so it may have its permissions from the start.
-        draft = os.open(directory, _WRITE, 0o666 if mode is None else mode)
+        draft = os.open(".", _WRITE, 0o666 if mode is None else mode, dir_fd=into)
         if len(data) != size or (size and os.write(draft, data) != size):
             return None
         if mtime_ns is not None:
@@ -71,18 +84,21 @@ def copied(
         made = os.fstat(draft)
         if mode is not None and S_IMODE(made.st_mode) != mode:
             os.fchmod(draft, mode)
-        if _version(os.lstat(origin)) != _version(found):
+        if _version(os.stat(old, dir_fd=away, follow_symlinks=False)) != _version(found):
             return None
         # The descriptor of a directory is not looked at for an absolute path, but it makes the call follow links.
-        os.link(f"/proc/self/fd/{draft}", target, src_dir_fd=draft, follow_symlinks=True)
+        os.link(f"/proc/self/fd/{draft}", new, src_dir_fd=draft, dst_dir_fd=into, follow_symlinks=True)
         return made.st_size, made.st_mtime_ns, str(made.st_ino)
     except OSError:
         return None
     finally:
-        if draft >= 0:
-            os.close(draft)
-        if descriptor >= 0:
-            os.close(descriptor)
+        _close(draft)
+        _close(descriptor)
+
+
+def _close(descriptor: int) -> None:
+    if descriptor >= 0:
+        os.close(descriptor)
 
 
 def _version(found: os.stat_result) -> tuple[int, ...]:
@@ -105,7 +121,7 @@ def send(pipe: int, content: bytes) -> None:
 
 
 def serve(asked: int, answering: int, parent: int) -> None:
-    """Perform requests, many to a message, until no more come; nothing is begun once *parent* is dead."""
+    """Perform requests, several to a message, until no more come; none is begun once *parent* is dead."""
     with open(asked, "rb") as pipe:
         while True:
             message = received(pipe)
@@ -113,10 +129,10 @@ def serve(asked: int, answering: int, parent: int) -> None:
                 return
             began = time.perf_counter()
             answers: list[Optional[Look]] = []
-            for request in marshal.loads(message):  # noqa: S302 - from who started this process
+            for folders, files in marshal.loads(message):  # noqa: S302 - from who started this process
                 if os.getppid() != parent:
                     return
-                answers.append(copied(*request))
+                answers += copied(folders, files)
             seconds = (time.perf_counter() - began) / max(1, len(answers))
             send(answering, marshal.dumps((answers, seconds)))
 
