@@ -7,13 +7,14 @@ import shutil
 import signal
 import stat
 import tarfile
+import threading
 import zipfile
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
 import fsspec
 import pytest
-from attrs import frozen
+from attrs import evolve, frozen
 from upath import UPath
 
 import syncengine
@@ -33,6 +34,9 @@ from syncengine import (
 )
 from syncengine.core.entry import Kind, Side
 from syncengine.errors import AccessDenied
+from syncengine.events import OperationFinished
+from syncengine.storage.filesystem import FsspecStorageClient
+from syncengine.storage.location import locate
 from tests.servers import ftp_server
 from tests.trees import (
     LocalWithHook,
@@ -417,6 +421,57 @@ def test_an_interrupt_of_many_workers_reports_exactly_what_was_done(tmp_path: Pa
     assert 15 < len(done) < 100
     rest = syncengine.sync(source, "memory://bucket", workers=8)
     assert (rest.ok, len(rest.outcomes)) == (True, 100 - len(done))
+
+
+class Pressing:
+    """Presses Ctrl-C once more, where nobody takes it any longer, at the first operation that is told of as done."""
+
+    def __init__(self, wait: Callable[[], None]) -> None:
+        self._wait, self._pressed = wait, False
+
+    def on(self, event: Any) -> None:
+        if isinstance(event, OperationFinished) and not self._pressed:
+            self._pressed = True
+            self._wait()
+            raise KeyboardInterrupt
+
+
+def test_a_second_interrupt_keeps_what_workers_have_done_meanwhile_in_the_report(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = threading.Semaphore(0)
+    source = write(tmp_path / "s", {f"file {number}": "content" for number in range(30)})
+    destination = locate("memory://bucket").open()
+    monkeypatch.setattr(destination, "capabilities", evolve(destination.capabilities, threads=4))
+    plainly = FsspecStorageClient.write
+
+    def counted(self: Any, *arguments: Any, **options: Any) -> Any:
+        stamp = plainly(self, *arguments, **options)
+        written.release()
+        return stamp
+
+    def wait() -> None:
+        for _ in range(20):
+            assert written.acquire(timeout=20)
+
+    monkeypatch.setattr(FsspecStorageClient, "write", counted)
+    with pytest.raises(SyncInterrupted) as caught:
+        syncengine.sync(source, destination, observer=Pressing(wait))
+
+    done = {path for path, status in statuses(caught.value.report).items() if status is Status.DONE}
+    assert done == {path.rpartition("/")[2] for path in fsspec.filesystem("memory").find("/bucket")}
+    assert len(done) >= 20
+
+
+def test_a_second_interrupt_keeps_a_change_of_kind_whole_in_the_report(tmp_path: Path) -> None:
+    source = write(tmp_path / "s", {"p": "a file now"})
+    destination = write(tmp_path / "d", {"p/one": "1", "p/two": "2"})
+
+    with pytest.raises(SyncInterrupted) as caught:
+        syncengine.sync(source, destination, mode=MIRROR, observer=Pressing(lambda: None))
+
+    assert files(destination) == {"p": "a file now"}
+    assert set(statuses(caught.value.report).values()) == {Status.DONE}
 
 
 def test_a_cancel_token_stops_a_run_from_elsewhere_and_stays_set(tmp_path: Path) -> None:

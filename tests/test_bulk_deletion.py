@@ -13,6 +13,7 @@ import syncengine
 from syncengine import Report, Status, SyncInterrupted
 from syncengine.core.entry import Entry
 from syncengine.errors import AccessDenied, StorageError, Throttled, Unavailable
+from syncengine.events import OperationFinished
 from syncengine.stages import bulk_deletion
 from syncengine.storage.filesystem import FsspecStorageClient
 from syncengine.storage.location import locate
@@ -180,6 +181,20 @@ def test_what_somebody_else_deleted_before_an_interrupted_request_was_sent_is_no
     assert bucket.requests == []
     assert statuses(caught.value.report) == dict.fromkeys(NAMES, Status.CANCELLED)
     assert left() == [*(name for name in NAMES if name != "01"), "kept"]
+
+
+def test_a_second_interrupt_keeps_what_a_request_has_deleted_in_the_report(tmp_path: Path, bucket: Bucket) -> None:
+    class Pressing:
+        def on(self, event: Any) -> None:
+            if isinstance(event, OperationFinished):
+                raise KeyboardInterrupt
+
+    with pytest.raises(SyncInterrupted) as caught:
+        mirrored(tmp_path, bucket, observer=Pressing())
+
+    done = [path for path, status in statuses(caught.value.report).items() if status is Status.DONE]
+    assert left() == [*(name for name in NAMES if name not in done), "kept"]
+    assert len(done) == 4
 
 
 def test_what_an_interrupted_request_has_deleted_is_reported_and_the_rest_is_not(

@@ -375,7 +375,8 @@ class Execute:
         if len(outcomes) < len(plan.operations):
             execution.interrupt()
             for outcome in execution.unanswered():
-                take(outcome)
+                if _place(outcome.operation) not in outcomes:
+                    take(outcome)
         if not cancelled_before and execution.interrupted_here:
             job.cancel.clear()  # the engine can be used again
         ended = tuple(outcomes.get(_place(each)) or Outcome(each, Status.CANCELLED) for each in plan.operations)

@@ -48,6 +48,10 @@ class Execution:
     _undone: Set[str] = field(factory=set, init=False)
     _broken_groups: Set[str] = field(factory=set, init=False)
     _apart: Optional[CopyingApart] = field(default=None, init=False)
+    _threads: List[threading.Thread] = field(factory=list, init=False)
+    _unheard: List[Outcome] = field(factory=list, init=False)
+    """How operations ended that a second interrupt may keep from whoever reads ``run``; some were heard of."""
+    _latest: Optional[Outcome] = field(default=None, init=False)
 
     def run(self, operations: Sequence[Operation], *, failed: Sequence[Outcome] = ()) -> Iterator[Outcome]:
         """Perform *operations* and yield their outcomes as they come; *failed* were given up before."""
@@ -55,6 +59,7 @@ class Execution:
             self._note_failure(outcome)
         order, emitter = schedule(operations), self.operations.emitter
         for outcome in self._in_order(order):
+            self._latest = outcome
             if outcome.status is not Status.DONE:
                 self._note_failure(outcome)
             if emitter.heard:
@@ -83,8 +88,14 @@ class Execution:
         return apart.perform(writes)
 
     def unanswered(self) -> Iterator[Outcome]:
-        """Yield how operations ended that were under way elsewhere when ``run`` was broken off."""
-        return iter(()) if self._apart is None else self._apart.unanswered()
+        """Yield how operations ended that were under way when ``run`` was broken off, some of them once more."""
+        for thread in self._threads:
+            thread.join()
+        yield from self._unheard
+        if self._latest is not None:
+            yield self._latest
+        if self._apart is not None:
+            yield from self._apart.unanswered()
 
     def _is_stopped(self) -> bool:
         return self.interrupted or self.operations.cancel.is_set()
@@ -109,6 +120,9 @@ class Execution:
         except KeyboardInterrupt:
             self.interrupt()
             yield from (deletion.interrupted(each) for each in batch if each.path not in ended)
+        except GeneratorExit:
+            self._unheard += (deletion.interrupted(each) for each in batch if each.path not in ended)
+            raise
 
     def _note_failure(self, outcome: Outcome) -> None:
         operation = outcome.operation
@@ -173,24 +187,27 @@ class Execution:
         def work() -> None:
             try:
                 for operation in waiting:
-                    done.put(self._one(operation))
+                    outcome = self._one(operation)
+                    self._unheard.append(outcome)
+                    done.put(outcome)
                     if stop.is_set():
                         break
                 done.put(None)
             except BaseException as error:  # noqa: BLE001 - raised again by who waits for the outcomes
                 done.put(error)
 
-        threads: List[threading.Thread] = []
         try:
             for number in range(self.workers):
                 thread = threading.Thread(target=work, name=f"syncengine-transfer_{number}")
                 thread.start()
-                threads.append(thread)
-            yield from self._collected(done, len(threads))
+                self._threads.append(thread)
+            yield from self._collected(done, len(self._threads))
         finally:
             stop.set()
-            for thread in threads:
+            for thread in self._threads:
                 thread.join()
+        self._threads.clear()
+        self._unheard.clear()
 
     def _collected(self, done: SimpleQueue[Ended], working: int) -> Iterator[Outcome]:
         while working:
@@ -225,8 +242,10 @@ class Execution:
             outcomes = {name: _taken_back(outcome, stranded.get(name)) for name, outcome in outcomes.items()}
         else:
             self._drop_unkept(aside)
+        self._unheard += (*outcomes.values(), last)
         yield from outcomes.values()
         yield last
+        self._unheard.clear()
 
     def _freed(self, operation: Operation, aside: List[Tuple[Operation, str]], removed: List[Operation]) -> Outcome:
         withheld = self._withheld(operation)
