@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Callable, List, Optional, Tuple
@@ -41,6 +42,7 @@ from syncengine.stages.commit import CommitState
 from syncengine.stages.diff import Diff, changes
 from syncengine.stages.execute import Execute
 from syncengine.stages.job import Tally
+from syncengine.stages.learned import Learned
 from syncengine.stages.plan import MakePlan
 from syncengine.stages.scan import Scan
 from tests.trees import exactly, files, write
@@ -144,6 +146,25 @@ def test_single_operations_are_performed_between_any_two_clients(sides: Tuple[Pa
     assert operations.perform(create).status is Status.DONE
     assert operations.perform(create).status is Status.STALE
     assert files(sides[1])["a"] == "1"
+
+
+@pytest.mark.parametrize(("age_ns", "racy"), [(1_000_000, tuple(Side)), (10**9, ())])
+def test_a_stamp_is_too_young_by_when_it_was_looked_at_however_late_it_is_recorded(
+    age_ns: int, racy: Tuple[Side, ...], sides: Tuple[Path, Path]
+) -> None:
+    written_ns = 1_600_000_000_123_456_789
+    os.utime(sides[0] / "a", ns=(written_ns, written_ns))
+    clients = {Side.SOURCE: LocalStorageClient(str(sides[0])), Side.DESTINATION: LocalStorageClient(str(sides[1]))}
+    found = clients[Side.SOURCE].stat("a")
+    assert found is not None
+    operations = SyncOperations(clients, "20260101T000000Z-00000000", clock=lambda: (written_ns + age_ns) / 1e9)
+    create = Operation(
+        Action.CREATE, Kind.FILE, Side.DESTINATION, "a", origin=(Side.SOURCE, "a"), expect_origin=found.stamp
+    )
+    learned = Learned(syncengine.plan(*sides), clients, lambda _: None, lambda _: ())
+    learned.note(operations.perform(create))
+
+    assert learned.rows["a"].racy == racy
 
 
 # ------------------------------------------------------------------------- stop after any

@@ -9,8 +9,10 @@ import fsspec
 import pytest
 
 import syncengine
-from syncengine import Status
+from syncengine import Action, Operation, Status
+from syncengine.core.entry import Kind, Side
 from syncengine.errors import AccessDenied, StorageError, Unavailable
+from syncengine.stages.retention import Retention
 from syncengine.storage.filesystem import FsspecStorageClient
 from syncengine.storage.local import LocalStorageClient
 from tests.trees import aged, files, trash, write
@@ -199,3 +201,28 @@ def test_a_directory_that_holds_the_trash_of_another_sync_is_no_empty_directory_
     assert [outcome.operation.path for outcome in first.outcomes] == ["d/x"]
     assert (first.exit_code, second.exit_code, len(second.outcomes)) == (0, 0, 0)
     assert filesystem.cat_file(f"{root}/d/.syncengine-trash/run/x") == b"old"
+
+
+@pytest.mark.parametrize("apart", [True, False])
+def test_a_version_is_kept_beside_an_earlier_one_that_stands_where_it_needs_a_directory(
+    tmp_path: Path, apart: bool
+) -> None:
+    """A run that goes on later, or a bucket that holds ``a`` and ``a/b``, keeps both in one folder of the trash."""
+    root = write(tmp_path / "root", {"a": "a file"})
+    client, elsewhere = LocalStorageClient(str(root)), LocalStorageClient(str(tmp_path / "trash"))
+    kept = Retention(dict.fromkeys(Side, client), "20261122T135216Z-1a2b3c4d", elsewhere if apart else None)
+
+    def keep(path: str) -> Optional[str]:
+        found = client.stat(path)
+        assert found is not None
+        deletion = Operation(Action.DELETE, Kind.FILE, Side.DESTINATION, path, expect_target=found.stamp)
+        kept.set_aside(deletion)
+        return kept.settle(deletion, done=True)
+
+    places = [keep("a")]
+    write(root, {"a/b/c": "below", "a/b/d": "beside"})
+    places += [keep("a/b/c"), keep("a/b/d")]
+
+    held = tmp_path / "trash" if apart else root
+    assert [(held / str(place)).read_text() for place in places] == ["a file", "below", "beside"]
+    assert [str(place).split("/")[1].partition("~")[2] for place in places] == ["", "2", "2"]

@@ -253,10 +253,11 @@ class Planner:
         respelled = self.drafts.respelled(change) if self.drafts.folding else None
         if respelled is not None:
             self.operations.append(respelled)
-        if decision.row == "T6" and base is not None and not _refreshes(change, base):
+        row = self.drafts.row(change, source, destination)
+        if decision.row == "T6" and base is not None and not _refreshes(change, base, row):
             return
         kind = {"T4": AgreementKind.ADOPT, "T9": AgreementKind.CONVERGE}.get(decision.row, AgreementKind.TOUCH)
-        self._agree(kind, change.path, source.kind, self.drafts.row(change, source, destination))
+        self._agree(kind, change.path, source.kind, row)
 
     def _keep_modes_in_step(self, change: Change, source: Entry, destination: Entry) -> None:
         drafted = self.drafts.new_mode(change, source, destination) if self.settings.metadata else None
@@ -371,7 +372,11 @@ def _of_agreed_kind(clash: Change) -> Change:
     return clash.without(next(side for side, kind in kinds.items() if (kind is Kind.DIRECTORY) is not was_directory))
 
 
-def _refreshes(change: Change, base: Base) -> bool:
-    """Say whether an agreement that still holds is worth writing again: new stamps, or a row that was in doubt."""
+def _refreshes(change: Change, base: Base, row: Base) -> bool:
+    """Say whether an agreement that still holds is worth writing again: new stamps, or a row that was in doubt.
+
+    A stamp that was too young, and still stands when it is not, is that of whatever stood there first or of an edit
+    within that tick; the next one will have another, so from now on it tells of every edit.
+    """
     touched = SideChange.TOUCHED in (change.comparison.source, change.comparison.destination)
-    return touched or not base.live
+    return touched or not base.live or not set(base.racy) <= set(row.racy)

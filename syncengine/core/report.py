@@ -44,6 +44,8 @@ class Outcome:
     origin: Optional[Stamp] = None
     digest: Optional[str] = None
     retained_at: Optional[str] = None
+    looked_ns: int = field(default=0, eq=False, repr=False, metadata={"saved": False})
+    """When the looks began whose stamps these are; 0 where nobody knows. For the state alone, and never saved."""
 
 
 @frozen(repr=False)

@@ -66,7 +66,7 @@ class Recorder:
 
     def __attrs_post_init__(self) -> None:
         """Begin without having learned anything."""
-        self._learned = Learned(self.plan, self.clients, self.clock, self._row, self._rows_below)
+        self._learned = Learned(self.plan, self.clients, self._row, self._rows_below)
 
     def _row(self, path: str) -> Optional[Base]:
         """Return the row of a path that waits for the disk, or that the state has."""

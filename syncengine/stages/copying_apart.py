@@ -39,8 +39,8 @@ BATCH = 128
 AHEAD = 32
 """Messages on their way: enough to bridge the time that one of the processes waits for a busy processor."""
 
-_Handed = Tuple[Operation, bool]
-"""An operation, and whether another process was asked for it; else it is done here."""
+_Handed = Tuple[Operation, int]
+"""An operation, and when (ns) another process was asked for it, which comes before it looks; 0: it is done here."""
 
 _Way = Tuple[Side, Side, str, str]
 """From which side to which, and the folders there."""
@@ -137,7 +137,9 @@ class CopyingApart:
             group = list(together)
             files = [self._file(operation, now) for operation in group]
             folders = self._folders(way) if any(files) else None
-            self._handed.extend((each, folders is not None and file is not None) for each, file in zip(group, files))
+            self._handed.extend(
+                (each, 0 if folders is None or file is None else now) for each, file in zip(group, files)
+            )
             if folders is not None:
                 requests.append((folders, [file for file in files if file is not None]))
         copier = next(turns)
@@ -170,7 +172,7 @@ class CopyingApart:
         for _ in range(count):
             operation, asked = self._handed.popleft()
             made = next(answers) if asked else None
-            yield self.one(operation) if made is None else _done(operation, made, seconds)
+            yield self.one(operation) if made is None else _done(operation, made, seconds, asked)
 
 
 def _way(operation: Operation) -> _Way:
@@ -197,7 +199,8 @@ def _is_small_and_new(operation: Operation) -> bool:
     )
 
 
-def _done(operation: Operation, made: Look, seconds: float) -> Outcome:
+def _done(operation: Operation, made: Look, seconds: float, looked_ns: int) -> Outcome:
     size, mtime_ns, number = made
     after = Stamp(size, mtime_ns, None, None, (), number)
-    return Outcome(operation, Status.DONE, None, 1, size, seconds, None, after, operation.expect_origin)
+    expected = operation.expect_origin
+    return Outcome(operation, Status.DONE, None, 1, size, seconds, None, after, expected, None, None, looked_ns)

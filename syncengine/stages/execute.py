@@ -84,7 +84,7 @@ class SyncOperations:
 
     def perform(self, operation: Operation) -> Outcome:
         """Perform one operation and return its outcome; never raises for a failing storage."""
-        started = time.perf_counter()
+        started, looked_ns = time.perf_counter(), int(self.clock() * 1e9)
         attempts, answers_lost = 0, False
         patience: Optional[float] = None
         while True:
@@ -103,7 +103,7 @@ class SyncOperations:
         if written is None:
             assert error is not None
             return self._undone(operation, error, attempts, time.perf_counter() - started, retained_at)
-        return _written(operation, written, attempts, time.perf_counter() - started, retained_at)
+        return _written(operation, written, looked_ns, attempts, time.perf_counter() - started, retained_at)
 
     def _tried(self, operation: Operation) -> Tuple[Optional[Written], Optional[StorageError]]:
         """Try once, in a turn of the budget; return what was written, or why it was not."""
@@ -283,17 +283,24 @@ class SyncOperations:
 
     def arrived(self, operation: Operation) -> Optional[Outcome]:
         """Return the outcome of an operation that was begun and never answered, where it is proven to be done."""
+        looked_ns = int(self.clock() * 1e9)
         written = self._lost_answers.written(operation)
-        return None if written is None else _written(operation, written, 1, 0.0)
+        return None if written is None else _written(operation, written, looked_ns, 1, 0.0)
 
 
 def _written(
-    operation: Operation, written: Written, attempts: int, seconds: float, retained_at: Optional[str] = None
+    operation: Operation,
+    written: Written,
+    looked_ns: int,
+    attempts: int,
+    seconds: float,
+    retained_at: Optional[str] = None,
 ) -> Outcome:
     before, after = operation.expect_target, written.after
     origin, proof = written.origin, written.digest
+    moved = written.bytes
     return Outcome(
-        operation, Status.DONE, None, attempts, written.bytes, seconds, before, after, origin, proof, retained_at
+        operation, Status.DONE, None, attempts, moved, seconds, before, after, origin, proof, retained_at, looked_ns
     )
 
 

@@ -30,7 +30,6 @@ class Learned:
 
     plan: Plan
     clients: Mapping[Side, StorageClientProtocol]
-    clock: Callable[[], float]
     committed: Callable[[str], Optional[Base]]
     committed_below: Callable[[str], Iterable[Base]]
     rows: Dict[str, Base] = field(factory=dict, init=False)
@@ -118,7 +117,7 @@ class Learned:
                 stamps[Side.SOURCE],
                 stamps[Side.DESTINATION],
                 weak=operation.rests_on_stamp or (before is not None and before.weak),
-                racy=self._racy(operation.kind, stamps),
+                racy=self._racy(operation.kind, stamps, outcome.looked_ns),
                 digest=outcome.digest or _digest_before(before, operation),
             )
         )
@@ -145,7 +144,7 @@ class Learned:
                 operation.kind,
                 stamps[Side.SOURCE],
                 stamps[Side.DESTINATION],
-                racy=self._racy(operation.kind, stamps),
+                racy=self._racy(operation.kind, stamps, min(half.looked_ns for half in halves.values())),
                 digest=next((half.digest for half in halves.values() if half.digest is not None), None),
             )
         )
@@ -167,27 +166,27 @@ class Learned:
                 operation.kind,
                 source,
                 destination,
-                racy=self._racy_sides(operation.kind, source, destination),
+                racy=self._racy_sides(operation.kind, source, destination, outcome.looked_ns),
                 digest=outcome.digest,
             )
         )
         self._note_directories(operation, path)
 
-    def _racy_sides(self, kind: Kind, source: Stamp, destination: Stamp) -> Tuple[Side, ...]:
-        now = int(self.clock() * 1e9)
+    def _racy_sides(self, kind: Kind, source: Stamp, destination: Stamp, looked_ns: int) -> Tuple[Side, ...]:
         coarsest = self._coarsest_ns
-        if kind is not Kind.FILE or not (is_racy(source, now, coarsest) or is_racy(destination, now, coarsest)):
+        young = is_racy(source, looked_ns, coarsest) or is_racy(destination, looked_ns, coarsest)
+        if kind is not Kind.FILE or not young:
             return ()
-        return self._racy(kind, {Side.SOURCE: source, Side.DESTINATION: destination})
+        return self._racy(kind, {Side.SOURCE: source, Side.DESTINATION: destination}, looked_ns)
 
-    def _racy(self, kind: Kind, stamps: Mapping[Side, Stamp]) -> Tuple[Side, ...]:
+    def _racy(self, kind: Kind, stamps: Mapping[Side, Stamp], looked_ns: int) -> Tuple[Side, ...]:
+        """Return the sides whose stamp was too young when it was looked at; when it is recorded is of no matter."""
         if kind is not Kind.FILE:
             return ()
-        now = int(self.clock() * 1e9)
         return tuple(
             side
             for side, stamp in stamps.items()
-            if is_racy(stamp, now, self.clients[side].capabilities.mtime_granularity_ns)
+            if is_racy(stamp, looked_ns, self.clients[side].capabilities.mtime_granularity_ns)
         )
 
     def _note_directories(self, operation: Operation, path: str) -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 from contextlib import suppress
-from typing import Dict, Iterable, Mapping, Optional, Tuple
+from typing import Dict, Iterable, Mapping, Optional, Set, Tuple
 
 from attrs import evolve, field, frozen
 
 from ..core.comparator import is_racy
-from ..core.entry import Side
+from ..core.entry import Kind, Side
 from ..core.paths import parents
 from ..core.plan import Operation
 from ..errors import StorageError, SyncError
@@ -36,6 +36,8 @@ class Retention:
     trash: Optional[StorageClientProtocol] = None
     _kept: Dict[str, str] = field(factory=dict, init=False)
     """Where the old versions of operations that have not ended yet are, or may be, kept."""
+    _folders: Set[str] = field(factory=set, init=False)
+    """Directories of the trash that were seen, as long as none of them is removed."""
 
     def keep(self, operation: Operation) -> None:
         """Make the standing version also available in the trash."""
@@ -134,6 +136,7 @@ class Retention:
 
     def _tidy(self, trash: StorageClientProtocol, place: str) -> None:
         """Remove the folders of the trash that became empty; the innermost that is not ends it."""
+        self._folders.clear()
         if isinstance(trash, SupportsDirectories):
             with suppress(StorageError), border(place):
                 for folder in reversed(tuple(parents(place))):
@@ -150,9 +153,23 @@ class Retention:
         copy = 1
         while True:
             place = trash_path(self.run_id, path, copy=copy)
-            if trash.stat(place) is None:
+            if trash.stat(place) is None and self._can_hold(trash, place):
                 return place
             copy += 1
+
+    def _can_hold(self, trash: StorageClientProtocol, place: str) -> bool:
+        """Say whether no kept file stands where *place* needs a directory; an object store needs none."""
+        if not trash.capabilities.real_directories:
+            return True
+        for folder in parents(place):
+            if folder not in self._folders:
+                found = trash.stat(folder)
+                if found is None:
+                    return True
+                if found.kind is not Kind.DIRECTORY:
+                    return False
+                self._folders.add(folder)
+        return True
 
 
 class Border:

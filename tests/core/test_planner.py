@@ -687,6 +687,16 @@ def test_a_dormant_row_is_not_recorded_again_and_an_agreement_wakes_it() -> None
     assert (woken.kind, woken.row is not None and woken.row.live) == (AgreementKind.TOUCH, True)
 
 
+@pytest.mark.parametrize(("seconds", "racy"), [(10, ()), (3600, None)])
+def test_a_stamp_that_was_too_young_is_trusted_from_when_it_is_not(
+    seconds: int, racy: Optional[Tuple[Side, ...]]
+) -> None:
+    young = evolve(row("f", f"?x@{seconds}"), racy=(SOURCE, DESTINATION), digest=None)
+    agreements = planned([young], {"f": f"?x@{seconds}"}, {"f": f"?x@{seconds}"}).agreements
+
+    assert [each.row and each.row.racy for each in agreements] == ([] if racy is None else [racy])
+
+
 def test_an_agreement_rests_on_the_stamps_of_the_listings() -> None:
     (agreement,) = planned(NOTHING, {"f": "x@11"}, {"f": "x@12"}).agreements
     plain = [evolve(stamp(text), digests=()) for text in ("x@11", "x@12")]
