@@ -6,11 +6,12 @@ One function for each kind of argument; nothing here looks at a storage.
 from __future__ import annotations
 
 import os
+from inspect import Parameter, signature
 from typing import Any, Callable, FrozenSet, Iterable, Mapping, Optional, Tuple, Union
 
 from attrs import Attribute, evolve
 
-from .core.conflicts import Chooser
+from .core.conflicts import Chooser, Read
 from .core.entry import Entry
 from .core.guards import Guards
 from .core.modes import (
@@ -26,6 +27,7 @@ from .core.modes import (
 from .core.object_headers import ObjectHeaders
 from .core.path_map import PathMap
 from .core.paths import shown
+from .core.plan import Conflict
 from .core.pruning import Keep
 from .core.units import bandwidth_of, flag, rate, whole
 from .errors import RecipeError, SyncError
@@ -66,7 +68,30 @@ def conflict(value: Union[str, ConflictPolicy, Chooser]) -> Union[ConflictPolicy
     """Return the conflict policy of that name, or the function that decides."""
     if isinstance(value, str) or not callable(value):
         return choice(ConflictPolicy, value, "conflict")
-    return asked(value, "conflict", str)
+    return _deciding(value)
+
+
+def _deciding(function: Callable[..., Any]) -> Chooser:
+    """Return a user's function of a conflict, or of a conflict and what reads its versions, as one of both."""
+    wants_both = _positional(function) >= 2
+
+    def decide(conflict: Conflict, read: Read) -> Union[str, bytes]:
+        ask = asked(lambda about: function(about, read) if wants_both else function(about), "conflict", (str, bytes))
+        answer: Union[str, bytes] = ask(conflict)
+        return answer
+
+    decide.__name__ = getattr(function, "__name__", type(function).__name__)
+    return decide
+
+
+def _positional(function: Callable[..., Any]) -> int:
+    """Return how many arguments a function has to be given; 1 where it does not say."""
+    try:
+        parameters = signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return 1
+    by_position = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
+    return sum(each.kind in by_position and each.default is Parameter.empty for each in parameters)
 
 
 def initial(value: Union[str, InitialSyncPreference, None]) -> Optional[InitialSyncPreference]:
@@ -114,7 +139,7 @@ def predicate(value: Optional[Callable[[Entry], bool]]) -> Optional[Callable[[En
     return None if value is None else asked(value, "predicate", object)
 
 
-def asked(function: Callable[[Any], Any], name: str, kind: type) -> Callable[[Any], Any]:
+def asked(function: Callable[[Any], Any], name: str, kind: Union[type, Tuple[type, ...]]) -> Callable[[Any], Any]:
     """Return a user's *function* so that what it raises, or returns instead of a *kind*, is told as its own fault."""
     if not callable(function):
         raise RecipeError(f"{name} is a function, not {function!r}")

@@ -71,9 +71,10 @@ class SyncEngine:
 
     *source* and *destination* are a URL, a path, a ``UPath``, a (filesystem, root) pair or a storage client. The
     arguments are those of ``plan`` and ``sync``; nothing is looked at before one of the methods is called.
-    ``conflict`` may be a function that takes a Conflict and returns ``source``, ``destination``, ``newer``,
-    ``keep-both`` or ``skip``. ``workers``, ``bandwidth`` and ``requests_per_second`` are upper bounds: between local
-    disks one worker writes.
+    ``conflict`` may be a function that takes a Conflict, and if it likes what reads one side of it
+    (``read("source")`` gives bytes); it returns ``source``, ``destination``, ``newer``, ``keep-both`` or ``skip``,
+    or the merged content as bytes, which both sides then get. ``workers``, ``bandwidth`` and
+    ``requests_per_second`` are upper bounds: between local disks one worker writes.
     """
 
     source: Any = field(kw_only=False, repr=given.shown_place)

@@ -6,6 +6,7 @@ wrong and where. cattrs is imported when the first record is read.
 
 from __future__ import annotations
 
+from base64 import b64decode
 from functools import lru_cache
 from sys import intern
 from typing import TYPE_CHECKING, Any, Callable, Optional, Tuple, Type, TypeVar
@@ -150,6 +151,7 @@ def _quick_operation(*, strict: bool) -> Callable[[Any, Any], Operation]:
             _text_or_none(look("link")),
             counterpart if counterpart is None else read_stamp(counterpart, Stamp),
             files if files is None else _integer(files, int),
+            _content_or_none(look("content")),
         )
 
     return structure
@@ -171,6 +173,14 @@ _REASONS = {reason.value: reason for reason in Reason}
 
 def _text_or_none(value: Any) -> Optional[str]:
     return None if value is None else _text(value, str)
+
+
+def _content_or_none(value: Any) -> Optional[str]:
+    """Return content that an operation carries; raises ValueError where it is not base64."""
+    text = _text_or_none(value)
+    if text is not None:
+        b64decode(text, validate=True)
+    return text
 
 
 def _integer(value: Any, _: Any) -> int:

@@ -122,7 +122,7 @@ def operation_record(operation: Operation) -> Record:
     return made
 
 
-_SELDOM = ("digest", "group", "key", "mode", "link", "files")
+_SELDOM = ("digest", "group", "key", "mode", "link", "files", "content")
 
 quoted: Callable[[str], str] = encode_basestring_ascii
 """Write a text, or a member of an enum of texts, as JSON."""

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from itertools import count
-from typing import Callable, Iterable, Iterator, Optional, Tuple
+from typing import Callable, Iterable, Iterator, Optional, Tuple, Union
 
 from attrs import evolve, field, frozen
 
+from ..errors import RecipeError
 from .comparator import Change, Question
 from .drafts import Drafts
 from .entry import Entry, Kind, Problem, ProblemKind, Side
+from .merging import merge_refusal, merged_operations
 from .modes import ConflictPolicy, Retain
 from .paths import shown
 from .plan import Conflict, ConflictKind, Inside, Operation, Resolution
@@ -30,8 +32,14 @@ Digest = Callable[[Question], Optional[str]]
 Look = Callable[[Side, str], Optional[Entry]]
 ContentTime = Callable[[Side, Entry], Optional[int]]
 
-Chooser = Callable[[Conflict], str]
-"""A function of the user's that decides one conflict: it returns the name of a resolution."""
+Read = Callable[[Union[Side, str]], bytes]
+"""Reads what one side of a conflict holds, of exactly the version that is in conflict; nothing where nothing stands."""
+
+Chooser = Callable[[Conflict, Read], Union[str, bytes]]
+"""A function of the user's that decides one conflict: it returns the name of a resolution, or merged content."""
+
+Ask = Callable[[Conflict], Union[str, bytes, Problem]]
+"""Puts a conflict to such a function; a problem says why it could not decide."""
 
 Decided = Tuple[Conflict, Tuple[Operation, ...], Tuple[Problem, ...]]
 """A conflict with the operations that resolve it, and with what stands in the way of that."""
@@ -44,13 +52,13 @@ class Conflicts:
     """Decides conflicts as the settings ask.
 
     *digest_of* and *look* answer for names that keep the losing version; *content_time* for a side whose listings do
-    not tell the time of the content though it is kept, by a request for each file.
+    not tell the time of the content though it is kept, by a request for each file. *ask* decides instead of the policy.
     """
 
     drafts: Drafts
     digest_of: Digest = field(default=lambda _: None)
     look: Look = field(default=lambda *_: None)
-    choose: Optional[Chooser] = None
+    ask: Optional[Ask] = None
     content_time: ContentTime = field(default=lambda *_: None)
 
     def decided(self, change: Change, kind: ConflictKind, *, inside: Tuple[Inside, ...] = ()) -> Decided:
@@ -61,9 +69,16 @@ class Conflicts:
         open_conflict = evolve(self.drafts.conflict(change, kind), inside=inside, newer=self._newer(change, kind))
         if kind is ConflictKind.KIND_CLASH and not inside:
             return open_conflict, (), ()
-        conflict = (
-            decided(open_conflict, self._policy()) if self.choose is None else self._chosen(open_conflict, self.choose)
-        )
+        if self.ask is None:
+            return self._carried_out(open_conflict, decided(open_conflict, self._policy()), change)
+        answer, by = self.ask(open_conflict), f"function:{self.ask.__name__}"
+        if isinstance(answer, Problem):
+            return open_conflict, (), (answer,)
+        if isinstance(answer, bytes):
+            return self._merged(open_conflict, answer, by)
+        return self._carried_out(open_conflict, self._chosen(open_conflict, answer, by), change)
+
+    def _carried_out(self, open_conflict: Conflict, conflict: Conflict, change: Change) -> Decided:
         operations = self._operations(conflict, change)
         problems = (*self._kept(conflict, operations), *self._unholdable(operations))
         return (open_conflict, (), problems) if problems else (conflict, self._sized(operations), ())
@@ -82,19 +97,32 @@ class Conflicts:
     @property
     def _time_decides(self) -> bool:
         """Whether the answer is worth a request: it decides now, or a reviewer may ask for it."""
-        return self.choose is not None or self._policy() in (ConflictPolicy.NEWEST, ConflictPolicy.MANUAL)
+        return self.ask is not None or self._policy() in (ConflictPolicy.NEWEST, ConflictPolicy.MANUAL)
 
     def _time(self, side: Side, entry: Optional[Entry]) -> Optional[int]:
         if entry is None or self.drafts.traits[side].true_mtime:
             return None if entry is None else entry.stamp.mtime_ns
         return self.content_time(side, entry)
 
-    def _chosen(self, conflict: Conflict, choose: Chooser) -> Conflict:
-        resolution = resolution_of(choose(conflict), "what the conflict function returns")
+    def _merged(self, conflict: Conflict, content: bytes, by: str) -> Decided:
+        refused = merge_refusal(conflict, content, self.drafts.settings)
+        if refused is not None:
+            message = f"{shown(conflict.path)} cannot be merged: {refused}"
+            return conflict, (), (Problem(ProblemKind.UNSUPPORTED, conflict.path, message, "plan"),)
+        merged = evolve(conflict, resolution=Resolution.MERGED, decided_by=by)
+        operations = merged_operations(merged, content, self.drafts.settings.retain)
+        found = (self.drafts.unholdable(each.path, each.kind, each.target) for each in operations)
+        problems = tuple(problem for problem in found if problem is not None)
+        return (conflict, (), problems) if problems else (merged, operations, ())
+
+    def _chosen(self, conflict: Conflict, answer: str, by: str) -> Conflict:
+        resolution = resolution_of(answer, "what the conflict function returns")
+        if resolution is Resolution.MERGED:
+            raise RecipeError("a conflict function returns the merged content itself, as bytes")
         if resolution is Resolution.NEWER:
             safe = self.drafts.settings.retain is not Retain.NONE
             resolution = newer(conflict) if safe else Resolution.KEEP_BOTH
-        return evolve(conflict, resolution=resolution, decided_by=f"function:{choose.__name__}")
+        return evolve(conflict, resolution=resolution, decided_by=by)
 
     def _operations(self, conflict: Conflict, change: Change) -> Tuple[Operation, ...]:
         retain = self.drafts.settings.retain

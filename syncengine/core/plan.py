@@ -123,6 +123,8 @@ class Operation:
     """What the other side holds under the new name of a move or copy, so that both can be remembered as agreed."""
     files: Optional[int] = None
     """How many files go along with a directory that is moved as a whole."""
+    content: Optional[str] = None
+    """The bytes to write, in base64, where they come from neither side: what a conflict was merged into."""
 
     @property
     def id(self) -> str:
@@ -230,6 +232,7 @@ class Resolution(str, Enum):
     DESTINATION = "destination"
     NEWER = "newer"
     KEEP_BOTH = "keep-both"
+    MERGED = "merged"
     SKIP = "skip"
 
 
@@ -516,12 +519,13 @@ class Plan(Tabular):
         chosen = self._whole_groups(self._chosen(match, fields))
         return self.edited(operation for operation in self.operations if not chosen(operation))
 
-    def resolve(self, match: Match, *, to: Union[str, Side, Resolution], by: str = "user") -> Plan:
+    def resolve(self, match: Match, *, to: Union[str, bytes, Side, Resolution], by: str = "user") -> Plan:
         """Return this plan with the matching conflicts decided.
 
-        *to* is ``source``, ``destination``, ``newer``, ``keep-both`` or ``skip``. Raises RecipeError where nothing but
-        files that face directories matches and the plan does not know what is in those directories, and where ``newer``
-        is asked of a side whose times are not those of its content.
+        *to* is ``source``, ``destination``, ``newer``, ``keep-both`` or ``skip``, or the merged content that takes the
+        place of both versions, as bytes. Raises RecipeError where nothing but files that face directories matches and
+        the plan does not know what is in those directories, where ``newer`` is asked of a side whose times are not
+        those of its content, and where content cannot be merged.
         """
         from .resolve import resolved  # a sibling that needs these classes
 

@@ -7,6 +7,7 @@ again after a crash gives the same name.
 from __future__ import annotations
 
 from hashlib import sha256
+from itertools import chain
 from typing import Any, Callable, Iterable, List, Optional, Tuple, Union
 
 from attrs import evolve
@@ -14,6 +15,7 @@ from attrs import evolve
 from ..errors import RecipeError
 from .clashes import clash_operations, file_side, group_of
 from .entry import Kind, Side, Stamp
+from .merging import merge_refusal, merged_operations
 from .modes import ConflictPolicy, Retain, choice
 from .paths import parent, shown
 from .plan import Action, Conflict, ConflictKind, Operation, Plan, Reason, Resolution
@@ -199,9 +201,13 @@ def _identity(stamp: Stamp) -> str:
     return sha256(f"{stamp.size}|{stamp.etag}|{stamp.version}|{stamp.mtime_ns}".encode()).hexdigest()
 
 
-def resolved(plan: Plan, chosen: Callable[[Any], bool], *, to: Union[str, Side, Resolution], by: str) -> Plan:
+def resolved(plan: Plan, chosen: Callable[[Any], bool], *, to: Union[str, bytes, Side, Resolution], by: str) -> Plan:
     """Return *plan* with the chosen conflicts decided; operations that decided them before are replaced."""
+    if isinstance(to, bytes):
+        return _merged(plan, chosen, to, by)
     resolution = resolution_of(to, "to")
+    if resolution is Resolution.MERGED:
+        raise RecipeError("what a conflict is merged into is given as bytes: resolve(match, to=b'...')")
     conflicts: List[Conflict] = []
     replaced: List[Conflict] = []
     added: List[Operation] = []
@@ -219,6 +225,24 @@ def resolved(plan: Plan, chosen: Callable[[Any], bool], *, to: Union[str, Side, 
         _refuse_kind_clashes(plan, chosen)
         return plan
     return plan.edited([*_without(plan.operations, replaced), *added], conflicts=tuple(conflicts))
+
+
+def _merged(plan: Plan, chosen: Callable[[Any], bool], content: bytes, by: str) -> Plan:
+    """Return *plan* with one content for both sides of the chosen conflicts; raises RecipeError where none can be."""
+    merged = [conflict for conflict in plan.conflicts if chosen(conflict)]
+    for conflict in merged:
+        refused = merge_refusal(conflict, content, plan.settings)
+        if refused is not None:
+            raise RecipeError(f"{shown(conflict.path)} cannot be merged: {refused}")
+    if not merged:
+        return plan
+    paths = {conflict.path for conflict in merged}
+    conflicts = tuple(
+        evolve(each, resolution=Resolution.MERGED, decided_by=f"user:{by}") if each.path in paths else each
+        for each in plan.conflicts
+    )
+    made = (merged_operations(each, content, plan.settings.retain) for each in conflicts if each.path in paths)
+    return plan.edited([*_without(plan.operations, merged), *chain.from_iterable(made)], conflicts=conflicts)
 
 
 def _refuse_unknown_times(conflict: Conflict) -> None:

@@ -230,6 +230,7 @@ _RESOLUTION_WORDS = {
     Resolution.DESTINATION: "the destination's version wins",
     Resolution.NEWER: "the newer version wins",
     Resolution.KEEP_BOTH: "both versions are kept",
+    Resolution.MERGED: "both sides get the merged content",
     Resolution.SKIP: "left alone, needs a decision",
 }
 

@@ -11,6 +11,7 @@ import threading
 import time
 from contextlib import suppress
 from datetime import datetime, timedelta, timezone
+from io import BytesIO
 from typing import Callable, Dict, Mapping, Optional, Sequence, Tuple
 
 from attrs import define, evolve, field, frozen
@@ -19,6 +20,7 @@ from ..core.bootstrap import still_to_see
 from ..core.comparator import is_racy
 from ..core.entry import Kind, Problem, ProblemKind, Side, Stamp
 from ..core.guards import Blocker
+from ..core.merging import content_of
 from ..core.object_headers import ObjectHeaders
 from ..core.paths import is_kept, shown
 from ..core.plan import Action, Operation, Plan, Purpose
@@ -161,12 +163,22 @@ class SyncOperations:
         return self._write(operation)
 
     def _write(self, operation: Operation) -> Written:
+        content = content_of(operation)
+        if content is not None:
+            return self._write_content(operation, content)
         assert operation.origin is not None
         side, path = operation.origin
         if operation.kind is Kind.SYMLINK:
             return self._write_link(operation)
         moved = self._transfer(operation, self.origin_client(side, path), path)
         return Written(moved.target, moved.origin, moved.bytes, moved.digest)
+
+    def _write_content(self, operation: Operation, content: bytes) -> Written:
+        """Write what the plan itself carries."""
+        target = self.client(operation.target)
+        stamp = target.write(operation.path, _Carried(content), expect=expecting(operation.expect_target))
+        self._progress(operation)(len(content))
+        return Written(stamp, None, len(content), operation.digest)
 
     def _transfer(self, operation: Operation, origin: StorageClientProtocol, path: str) -> Transferred:
         expected = operation.expect_origin
@@ -286,6 +298,22 @@ class SyncOperations:
         looked_ns = int(self.clock() * 1e9)
         written = self._lost_answers.written(operation)
         return None if written is None else _written(operation, written, looked_ns, 1, 0.0)
+
+
+class _Carried:
+    """Content that comes from a plan; nothing can change it meanwhile."""
+
+    local_path: Optional[str] = None
+
+    def __init__(self, content: bytes) -> None:
+        self.size: Optional[int] = len(content)
+        self._stream = BytesIO(content)
+
+    def read(self, size: int = -1) -> bytes:
+        return self._stream.read(size)
+
+    def verify(self) -> Stamp:
+        return Stamp(size=self.size)
 
 
 def _written(

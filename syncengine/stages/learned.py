@@ -72,7 +72,7 @@ class Learned:
             pass  # another spelling of the same key: what was agreed on stays
         elif operation.moved_from is not None:
             self._note_rename(outcome, operation.moved_from)
-        elif follows_rename(operation):
+        elif follows_rename(operation) or operation.content is not None:
             self._note_half(outcome)
         elif operation.origin is not None and _carries_its_key(operation):
             self._note_copy(outcome)
@@ -128,19 +128,20 @@ class Learned:
         return self.rows.get(path) or self.committed(path)
 
     def _note_half(self, outcome: Outcome) -> None:
-        """Remember once both sides have it: a conflict copy, or a renamed file together with the edit that follows.
+        """Remember once both sides have it: a conflict copy, a merged file, or a renamed file with its edit.
 
         Until the second half is done the row would run ahead of what the other side holds under that name.
         """
         operation = outcome.operation
-        halves = self._halves.setdefault(operation.path, {})
+        path = operation.compared_as
+        halves = self._halves.setdefault(path, {})
         halves[operation.target] = outcome
         if len(halves) < len(Side):
             return
         stamps = {side: half.after or Stamp() for side, half in halves.items()}
         self.remember(
             Base(
-                operation.path,
+                path,
                 operation.kind,
                 stamps[Side.SOURCE],
                 stamps[Side.DESTINATION],
@@ -148,7 +149,7 @@ class Learned:
                 digest=next((half.digest for half in halves.values() if half.digest is not None), None),
             )
         )
-        self._note_directories(operation, operation.path)
+        self._note_directories(operation, path)
 
     def _note_copy(self, outcome: Outcome) -> None:
         operation = outcome.operation

@@ -58,6 +58,8 @@ class LostAnswers:
         return self._recognised(operation, found)
 
     def _recognised(self, operation: Operation, found: Optional[Entry]) -> Optional[Written]:
+        if operation.content is not None:
+            return self._carried(operation, found)
         expected, before = operation.expect_origin, operation.expect_target
         if operation.origin is None or expected is None or found is None or found.kind is not operation.kind:
             return None
@@ -77,6 +79,14 @@ class LostAnswers:
         proved = self._has_its_digest(operation, found, origin) if proved is None else proved
         proved = self._has_its_time(operation, found, origin) if proved is None else proved
         return Written(found.stamp, expected, expected.size) if proved else None
+
+    def _carried(self, operation: Operation, found: Optional[Entry]) -> Optional[Written]:
+        """Return what was written where what stands is read and holds what the plan itself carries."""
+        client = self.clients[operation.target]
+        if found is None or found.kind is not Kind.FILE or found.stamp.size not in (None, operation.size):
+            return None
+        stands = digest(client, operation.path, DIGEST_OF_THE_UNCERTAIN, expect=found.stamp)
+        return Written(found.stamp, None, operation.size, stands) if stands == operation.digest else None
 
     def _has_its_digest(self, operation: Operation, found: Entry, origin: StorageClientProtocol) -> Optional[bool]:
         """Say whether a digest that the target tells is the origin's, read where that is cheap; None where none is."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Callable, Dict, Iterable, Iterator, Mapping, Optional, Sequence, Set, Tuple
+from typing import Callable, Dict, Iterable, Iterator, Mapping, Optional, Sequence, Set, Tuple, Union
 
 from attrs import evolve, field, frozen
 
@@ -10,25 +10,27 @@ from ..core.begun_moves import after_moves
 from ..core.blocks import Block
 from ..core.bootstrap import in_force, unequal, without_effect
 from ..core.comparator import Change
-from ..core.conflicts import Chooser, Conflicts, ContentTime, Look
+from ..core.conflicts import Ask, Chooser, Conflicts, ContentTime, Look
 from ..core.directory_renames import Met
 from ..core.drafts import Drafts, SideTraits
 from ..core.entry import Entry, Extent, Kind, Problem, ProblemKind, Side, Snapshot
 from ..core.guards import Blocker, BlockerKind, emptied_blockers
+from ..core.modes import choice
 from ..core.object_headers import ObjectHeaders
 from ..core.paths import encoded, is_within, parents, shown
-from ..core.plan import Operation, Plan, Settings, StateRef
+from ..core.plan import Conflict, Operation, Plan, Settings, StateRef
 from ..core.planner import Planner
 from ..core.reconcile import Policy, leading_sides, prefers
 from ..core.renames import Rename, renames, unfinished
 from ..errors import StorageError
 from ..events import PlanMade
 from ..state.manager import Intent, SyncStateManager
-from ..storage.protocol import StorageClientProtocol, SupportsContentTimes, SupportsHeaders, SupportsNames
+from ..storage.protocol import Source, StorageClientProtocol, SupportsContentTimes, SupportsHeaders, SupportsNames
 from ..storage.routes import stays_inside
 from .diff import settling
 from .directory_moves import renamed_directories, tells_by_time
 from .job import Changed, Changes, Job
+from .scan import problem_of
 
 
 @frozen
@@ -154,7 +156,7 @@ class MakePlan:
                 drafts,
                 settling(job.clients, job.draw),
                 looking(job.clients),
-                self.choose,
+                None if self.choose is None else asking(self.choose, job.clients, job.draw),
                 content_times(job.clients, job.draw),
             ),
             tally=job.tally,
@@ -324,6 +326,37 @@ def looking(clients: Mapping[Side, StorageClientProtocol]) -> Look:
             return None  # a copy is written only where nothing stands, so not knowing loses nothing
 
     return look
+
+
+def asking(
+    choose: Chooser, clients: Mapping[Side, StorageClientProtocol], draw: Callable[[Side], None] = lambda _: None
+) -> Ask:
+    """Return *choose* with what lets it read both versions of a conflict; a failed read leaves the conflict open."""
+
+    def ask(conflict: Conflict) -> Union[str, bytes, Problem]:
+        def read(side: Union[Side, str]) -> bytes:
+            at = choice(Side, side, "the side of a conflict")
+            expected, client = conflict.stamp(at), clients[at]
+            if expected is None or conflict.link(at) is not None:
+                return b""
+            draw(at)
+            with client.read(conflict.path_at(at), expect=expected) as content:
+                return content_of_source(content)
+
+        try:
+            return choose(conflict, read)
+        except StorageError as error:
+            return evolve(problem_of(error, stage="plan"), path=conflict.path)
+
+    ask.__name__ = choose.__name__
+    return ask
+
+
+def content_of_source(content: Source) -> bytes:
+    """Return everything that *content* holds, once it is proven to be of one version."""
+    whole = content.read()
+    content.verify()
+    return whole
 
 
 def content_times(
