@@ -19,7 +19,7 @@ from . import arguments as given
 from .arguments import DEFAULT_STATE
 from .core.conflicts import Chooser
 from .core.entry import Entry, Kind, Side, Snapshot
-from .core.guards import Guards, check_names
+from .core.guards import Guards
 from .core.modes import (
     ComparisonMode,
     ConflictPolicy,
@@ -37,6 +37,7 @@ from .core.paths import refusal, shown
 from .core.plan import Endpoint, Plan, Settings
 from .core.pruning import Keep
 from .core.report import Report
+from .core.synonyms import meant
 from .errors import PlanFormatError, RecipeError, ScanError, StorageError, SyncInterrupted
 from .events import Emitter, Observer
 from .pipeline import Pipeline
@@ -506,7 +507,11 @@ def scan(spec: Any, *, options: Optional[Mapping[str, Any]] = None, profile: Opt
 
 def engine_of(source: Any, destination: Any, arguments: Mapping[str, Any]) -> SyncEngine:
     """Return the engine with these arguments; raises RecipeError for a name that is none."""
-    check_names(arguments, fields(SyncEngine), "argument")
+    names = [str(attribute.alias) for attribute in fields(SyncEngine) if attribute.init]
+    for name in arguments:
+        if name not in names:
+            near = meant(name, names)
+            raise RecipeError(f"unknown argument {name!r}" + (f"; did you mean {near.as_argument}?" if near else ""))
     return SyncEngine(source, destination, **arguments)
 
 

@@ -23,6 +23,7 @@ from .core.guards import Guards, Limit
 from .core.modes import ComparisonMode, ConflictPolicy, OnlyIf, Retain, SymlinkPolicy, SyncMode
 from .core.paths import shown
 from .core.pruning import Keep
+from .core.synonyms import meant, nearest, plain
 from .errors import RecipeError
 from .recipe_keys import FORMAT, GUARD_KEYS, KEYS, VARIABLE, Key, Reader, Schema, read_table
 
@@ -302,12 +303,18 @@ def _described(error: BaseException, _: Optional[type]) -> str:
 
 
 def _unknown(name: str, *, inside_guards: bool) -> str:
-    known = {key: key if inside_guards else f"guards.{key}" for key in GUARD_KEYS}
-    if not inside_guards:
-        known.update({key: key for key in KEYS})
-    near = get_close_matches(name.replace("-", "_").lower(), known, n=1)
-    hint = f"did you mean {known[near[0]]!r}?" if near else f"valid keys: {', '.join(sorted(known.values()))}"
-    return f".{shown(name)}: is not a key; {hint}"
+    return f".{shown(name)}: is not a key; {_guard_hint(name) if inside_guards else _hint(name)}"
+
+
+def _guard_hint(name: str) -> str:
+    near = nearest(plain(name), GUARD_KEYS)
+    return f"did you mean {near!r}?" if near else f"valid keys: {', '.join(sorted(GUARD_KEYS))}"
+
+
+def _hint(name: str) -> str:
+    near = meant(name, KEYS)
+    valid = sorted([*KEYS, *(f"guards.{key}" for key in GUARD_KEYS)])
+    return f"did you mean {near.as_key}?" if near else f"valid keys: {', '.join(valid)}"
 
 
 def _issues(text: str) -> Iterator[str]:

@@ -67,6 +67,8 @@ class Bad:
 
 
 ARGUMENTS = [
+    Bad("the opposite of an argument", {"exclude": "*.tmp"}, RecipeError, 2, r"'exclude'; did you mean 'ignore'\?"),
+    Bad("a guard as an argument", {"max_delete": 3}, RecipeError, 2, r"did you mean guards={'max_delete': ...}\?"),
     Bad(
         "an unknown argument", {"ingore": "*.tmp"}, RecipeError, 2, r"unknown argument 'ingore'; did you mean 'ignore'"
     ),

@@ -187,6 +187,8 @@ def test_every_field_of_a_recipe_is_a_key_and_every_guard_too() -> None:
 
 UNKNOWN = [
     ('modee = "two-way"', "it: modee: is not a key; did you mean 'mode'?"),
+    ("exclude = []", "it: exclude: is not a key; did you mean 'ignore'?"),
+    ("delete = true", 'it: delete: is not a key; did you mean mode = "source-to-destination"?'),
     ("ignored = []", "it: ignored: is not a key; did you mean 'ignore'?"),
     ("max-size = 1", "it: max-size: is not a key; did you mean 'max_size'?"),
     ('max_delete = "5%"', "it: max_delete: is not a key; did you mean 'guards.max_delete'?"),

@@ -6,12 +6,7 @@ from typing import Any, Dict, List, NoReturn, Optional, Tuple
 
 import click
 
-OPTIONS: Dict[str, str] = {
-    "--exclude": "--ignore",
-    "--dry-run": "`syncengine plan`, which says what a sync would do",
-    "--delete": "--mode source-to-destination",
-}
-"""Options of other tools, and what does the same here."""
+from ..core.synonyms import PLAN, WORDS, meant, plain
 
 MODES: Dict[str, str] = {"mirror": "source-to-destination", "backup": "source-backup"}
 """Modes by the names that other tools have for them."""
@@ -25,9 +20,16 @@ class Command(click.Command):
         try:
             return super().parse_args(ctx, args)
         except click.NoSuchOption as error:
-            if error.option_name not in OPTIONS:
-                raise
-            raise click.UsageError(f"there is no {error.option_name}: use {OPTIONS[error.option_name]}", ctx) from error
+            raise self._refusal(error.option_name, ctx) from error
+
+    def _refusal(self, name: str, ctx: click.Context) -> click.UsageError:
+        ours = [option for parameter in self.get_params(ctx) for option in parameter.opts if option[:2] == "--"]
+        near = meant(name, [option[2:].replace("-", "_") for option in ours])
+        if near is None or (near.name != PLAN and near.option not in ours):
+            return click.NoSuchOption(name, ctx=ctx)
+        if near.name != PLAN and near.value is None and plain(name) not in WORDS:
+            return click.NoSuchOption(name, possibilities=[near.option], ctx=ctx)
+        return click.UsageError(f"there is no {name}: use {near.as_option}", ctx)
 
 
 class Group(click.Group):

@@ -16,6 +16,7 @@ from attrs import field, fields, frozen
 from ..errors import RecipeError
 from .entry import Side
 from .paths import shown
+from .synonyms import nearest
 from .units import counted, flag, size
 
 if TYPE_CHECKING:
@@ -109,10 +110,8 @@ def check_names(given: Iterable[str], known: Iterable[Any], what: str) -> None:
     names = [str(attribute.alias) for attribute in known if attribute.init]
     for name in given:
         if name not in names:
-            from difflib import get_close_matches
-
-            near = get_close_matches(name, names, n=1)
-            raise RecipeError(f"unknown {what} {name!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
+            near = nearest(name, names)
+            raise RecipeError(f"unknown {what} {name!r}" + (f"; did you mean {near!r}?" if near else ""))
 
 
 @frozen
