@@ -20,6 +20,9 @@ class Kind(str, Enum):
     SYMLINK = "symlink"
 
 
+_DIRECTORY = Kind.DIRECTORY  # looked up once: an enum answers slowly, and positions are asked for all the time
+
+
 class Side(str, Enum):
     """One of the two locations of a sync."""
 
@@ -118,7 +121,7 @@ class Entry:
     @property
     def position(self) -> str:
         """The place of this entry in key order."""
-        return self.path + "/" if self.kind is Kind.DIRECTORY else self.path
+        return self.path + "/" if self.kind is _DIRECTORY else self.path
 
     @property
     def own_path(self) -> str:
@@ -198,7 +201,7 @@ class Excluded:
     @property
     def position(self) -> str:
         """The place of this entry in key order."""
-        return self.path + "/" if self.kind is Kind.DIRECTORY else self.path
+        return self.path + "/" if self.kind is _DIRECTORY else self.path
 
 
 Listed = Union[Entry, Problem]
@@ -226,7 +229,7 @@ class Base:
     @property
     def position(self) -> str:
         """The place of this row in key order."""
-        return self.path + "/" if self.kind is Kind.DIRECTORY else self.path
+        return self.path + "/" if self.kind is _DIRECTORY else self.path
 
     def stamp(self, side: Side) -> Stamp:
         """Return the stamp that was recorded for *side*."""

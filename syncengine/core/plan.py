@@ -153,7 +153,7 @@ class Operation:
     @property
     def respells(self) -> bool:
         """Whether a file only gets another spelling of its name, on a side that takes both for one."""
-        return self.action is Action.MOVE and self.key is not None
+        return self.key is not None and self.action is Action.MOVE
 
     @property
     def removes_file(self) -> bool:
@@ -178,7 +178,7 @@ class Operation:
     @property
     def moved_from(self) -> Optional[str]:
         """The old path of a move or of a copy within one side."""
-        if self.origin is None or self.action not in (Action.MOVE, Action.COPY):
+        if self.origin is None or self.action not in _WITHIN_A_SIDE:
             return None
         return self.origin[1]
 
@@ -189,6 +189,7 @@ BY_STAMP = " by stamp"
 _PURPOSES = {purpose.value: purpose for purpose in Purpose}
 OVERWRITING = (Action.UPDATE, Action.COPY, Action.MOVE)
 _REPLACING = (*OVERWRITING, Action.DELETE)
+_WITHIN_A_SIDE = (Action.MOVE, Action.COPY)
 
 
 class AgreementKind(str, Enum):

@@ -182,7 +182,7 @@ def _way(operation: Operation) -> _Way:
     return side, operation.target, folder if path == operation.path else parent(path), folder
 
 
-_CREATE, _FILE = Action.CREATE, Kind.FILE  # looked up once: an enum answers slowly
+_CREATE, _FILE, _DONE = Action.CREATE, Kind.FILE, Status.DONE  # looked up once: an enum answers slowly
 
 
 def _is_small_and_new(operation: Operation) -> bool:
@@ -203,4 +203,4 @@ def _done(operation: Operation, made: Look, seconds: float, looked_ns: int) -> O
     size, mtime_ns, number = made
     after = Stamp(size, mtime_ns, None, None, (), number)
     expected = operation.expect_origin
-    return Outcome(operation, Status.DONE, None, 1, size, seconds, None, after, expected, None, None, looked_ns)
+    return Outcome(operation, _DONE, None, 1, size, seconds, None, after, expected, None, None, looked_ns)

@@ -10,7 +10,7 @@ from typing import Callable, Dict, Iterable, List, Mapping, Optional, Set, Tuple
 
 from attrs import define, field
 
-from ..core.comparator import is_racy
+from ..core.comparator import COARSE_WINDOW_NS, is_racy
 from ..core.entry import Base, Kind, Side, Stamp
 from ..core.paths import is_within, parent, parents
 from ..core.plan import Action, Operation, Plan, Purpose, Reason
@@ -18,6 +18,7 @@ from ..core.report import Outcome
 from ..storage.protocol import StorageClientProtocol
 
 _NOTHING = Stamp()
+_FILE, _SOURCE = Kind.FILE, Side.SOURCE  # looked up once: an enum answers slowly
 
 
 @define(eq=False)
@@ -154,30 +155,22 @@ class Learned:
     def _note_copy(self, outcome: Outcome) -> None:
         operation = outcome.operation
         assert operation.origin is not None
-        path, read, made = operation.compared_as, outcome.origin, outcome.after
-        if operation.kind is Kind.FILE and (read is None or made is None):
+        path, kind, read, made = operation.compared_as, operation.kind, outcome.origin, outcome.after
+        if kind is _FILE and (read is None or made is None):
             return
-        from_source = operation.origin[0] is Side.SOURCE
-        source, destination = (
-            (read or _NOTHING, made or _NOTHING) if from_source else (made or _NOTHING, read or _NOTHING)
-        )
-        self.remember(
-            Base(
-                path,
-                operation.kind,
-                source,
-                destination,
-                racy=self._racy_sides(operation.kind, source, destination, outcome.looked_ns),
-                digest=outcome.digest,
-            )
-        )
+        source, destination = read or _NOTHING, made or _NOTHING
+        if operation.origin[0] is not _SOURCE:
+            source, destination = destination, source
+        racy = self._racy_sides(kind, source, destination, outcome.looked_ns)
+        self.remember(Base(path, kind, source, destination, racy=racy, digest=outcome.digest))
         self._note_directories(operation, path)
 
     def _racy_sides(self, kind: Kind, source: Stamp, destination: Stamp, looked_ns: int) -> Tuple[Side, ...]:
-        coarsest = self._coarsest_ns
-        young = is_racy(source, looked_ns, coarsest) or is_racy(destination, looked_ns, coarsest)
-        if kind is not Kind.FILE or not young:
+        if kind is not _FILE:
             return ()
+        window = looked_ns - max(self._coarsest_ns, COARSE_WINDOW_NS)
+        if (source.mtime_ns or 0) < window and (destination.mtime_ns or 0) < window:
+            return ()  # nearly every file was written long ago
         return self._racy(kind, {Side.SOURCE: source, Side.DESTINATION: destination}, looked_ns)
 
     def _racy(self, kind: Kind, stamps: Mapping[Side, Stamp], looked_ns: int) -> Tuple[Side, ...]:
@@ -214,9 +207,10 @@ class Learned:
 
     def remember(self, row: Base) -> None:
         """Queue a row; a path is a file or a directory, never both, so the row of the other kind goes."""
-        self.rows[row.position] = row
-        self.forgotten.discard(row.position)
-        other = row.path if row.kind is Kind.DIRECTORY else row.path + "/"
+        position = row.position
+        self.rows[position] = row
+        self.forgotten.discard(position)
+        other = row.path + "/" if position == row.path else row.path
         if other in self.rows:
             del self.rows[other]
         if row.path in self._changed_kind:

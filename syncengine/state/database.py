@@ -110,8 +110,11 @@ class Draft:
             self._connection.executemany("insert or ignore into undo values (?, ?, ?)", absent)
         sealed = [(position, seal(position, payload), payload) for position, payload in made]
         self._connection.executemany("insert into rows values (?, ?, ?)", sealed)
-        for position, checksum, payload in sealed:
-            self._count(position, checksum, payload, sign=1)
+        live = [position for position, _, payload in sealed if is_live(payload)]
+        self._rows += len(sealed)
+        self._live += len(live)
+        self._live_files += sum(map(is_file, live))
+        self._total += sum(checksum for _, checksum, _ in sealed)
 
     def _stands_between(self, first: bytes, last: bytes) -> bool:
         found = self._connection.execute(
