@@ -46,7 +46,7 @@ from .stages.filter import IgnoreFileManager
 from .stages.job import Job, Limits
 from .stages.scan import DirectoryScanner, normal_scope
 from .state.manager import SyncStateManager
-from .storage.location import Location, locate, overlap
+from .storage.location import Location, locate, overlap, reserved_for
 from .storage.protocol import StorageClientProtocol, SupportsClose
 
 if TYPE_CHECKING:
@@ -296,6 +296,7 @@ class SyncEngine:
             state_place=self._state_place(),
             filter=self._filter(now),
             trash=self._opened_trash(),
+            apart={side: frozenset(self._apart(side)) for side in Side},
             recipe_digest=self.recipe_digest,
         )
 
@@ -405,6 +406,13 @@ class SyncEngine:
     @property
     def _stateless(self) -> bool:
         return self.state is None or str(self.state).lower() == "none"
+
+    def _apart(self, side: Side) -> Iterator[str]:
+        """Yield the folders of reserved names below the root of *side* that this sync puts to use."""
+        others = [self._locations[side.other]]
+        others += [locate(place) for place in (self.trash, self.state) if place not in (None, DEFAULT_STATE)]
+        found = (reserved_for(other, self._locations[side]) for other in others)
+        yield from (folder for folder in found if folder is not None)
 
     def _state_place(self) -> Optional[str]:
         """Return how the plan names the place of its state, without secrets; None where it has none."""

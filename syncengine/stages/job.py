@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Callable, Iterable, Iterator, Mapping, Optional, Tuple, Union
+from typing import TYPE_CHECKING, Any, Callable, FrozenSet, Iterable, Iterator, Mapping, Optional, Tuple, Union
 
 from attrs import Factory, evolve, field, frozen
 
@@ -92,6 +92,8 @@ class Job:
     """Takes outcomes to the state while they come; None where nothing is recorded."""
     report: Optional[Report] = None
     trash: Optional[StorageClientProtocol] = None
+    apart: Mapping[Side, FrozenSet[str]] = field(factory=dict)
+    """Folders of reserved names below a root that hold the trash, the state or the other side."""
     recipe_digest: Optional[str] = None
     requests: Rate = field(
         default=Factory(lambda job: Rate(job.limits.requests_per_second, sleep=job.cancel.wait), takes_self=True)

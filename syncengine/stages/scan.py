@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import groupby
-from typing import Callable, Iterator, List, Mapping, Optional, Sequence, Tuple, Union
+from typing import Callable, Container, Iterator, List, Mapping, Optional, Sequence, Tuple, Union
 
 from attrs import evolve, field, frozen
 
@@ -56,6 +56,8 @@ class DirectoryScanner:
     """The listing is long and the other side's is read meanwhile."""
     requests: Optional[Rate] = None
     """What looks and listings draw on; None where they are not limited."""
+    apart: Container[str] = ()
+    """Folders of reserved names that the caller put to use, such as a trash: they are no problem."""
 
     def __call__(self) -> Snapshot:
         """Return the snapshot, as a stream; raises ScanError where the root is missing or cannot be listed."""
@@ -129,7 +131,9 @@ class DirectoryScanner:
                     continue
                 last = item.path
                 # Nearly every item is an entry with a plain name: a call less for each.
-                yield item if type(item) is Entry and refusal(last) is None else self._judged(item)
+                judged = item if type(item) is Entry and refusal(last) is None else self._judged(item)
+                if judged is not None:
+                    yield judged
         except StorageError as error:
             if not prefix and last == prefix:
                 raise self._unlistable(error) from error
@@ -149,10 +153,10 @@ class DirectoryScanner:
             return evolve(problem, path=prefix, extent=Extent.SUBTREE)
         return evolve(problem, path=last, extent=Extent.REST, message=f"the listing broke off: {problem.message}")
 
-    def _judged(self, item: Listed) -> Listed:
-        """Return *item*, or the problem that its name is: nothing outside the root may be named."""
+    def _judged(self, item: Listed) -> Optional[Listed]:
+        """Return *item*, or the problem that its name is: nothing outside the root may be named. None: it is ours."""
         if type(item) is Problem:
-            return evolve(item, side=self.side)
+            return None if item.path in self.apart else evolve(item, side=self.side)
         reason = refusal(item.path)
         if reason is None:
             return item
@@ -329,6 +333,7 @@ class Scan:
                 keeps_links=job.settings.symlinks is SymlinkPolicy.PRESERVE,
                 ahead=side is Side.DESTINATION and _is_long(job),
                 requests=job.requests_to(side),
+                apart=job.apart.get(side, ()),
             )
             snapshots[side] = (
                 scanner() if self._present(job, side, scanner) else Snapshot(job.clients[side].identity, ())

@@ -16,12 +16,12 @@ from functools import lru_cache
 from typing import Any, Deque, Dict, Iterable, Iterator, List, Optional, Tuple, Type
 
 from ..core.entry import Entry, Extent, Kind, Listed, Problem, ProblemKind, Stamp
-from ..core.paths import TRASH_FOLDER, encoded, is_reserved, parent, refusal, shown
+from ..core.paths import encoded, is_reserved, parent, refusal, shown
 from ..errors import NotFound, PreconditionFailed, StorageError, SyncError, Unavailable, Unsupported
 from .drivers import Child, Driver, Incoming, driver_for
 from .protocol import Expectation, Precondition, Prune, Source, exactly
 from .quirks import Info, entry_from_info
-from .temporary import is_abandoned, is_temporary, trash_of_another_root
+from .temporary import is_abandoned, is_temporary, reserved_problem
 from .translation import problem_from, translated, unless_missing
 
 __all__ = ["FsspecStorageClient", "client_for", "translated"]
@@ -155,7 +155,7 @@ class FsspecStorageClient:
             path, info = inside + plain.partition("/")[0], {"type": "directory"}
         own = path[len(inside) :]
         if is_reserved(own):
-            return self._leftover(path, own, info)
+            return reserved_problem(path, directory=info.get("type") == "directory" or name.endswith("/"))
         unsupported = self._driver.refusal(path)
         if unsupported is not None:
             return Problem(ProblemKind.BAD_NAME, path, f"{shown(path)}: the name {unsupported}")
@@ -173,15 +173,6 @@ class FsspecStorageClient:
         path = f"{key}/"
         message = f"{shown(path)}: a name with an empty last part, which no file can have"
         return Problem(ProblemKind.BAD_NAME, path, message, extent=Extent.NOTHING)
-
-    @staticmethod
-    def _leftover(path: str, name: str, info: Info) -> Optional[Problem]:
-        if info.get("type") == "directory":
-            return trash_of_another_root(path) if path.endswith("/" + TRASH_FOLDER) else None
-        if not is_temporary(name):
-            return None
-        message = "a temporary file that is being written, or that a killed run left behind"
-        return Problem(ProblemKind.LEFTOVER, path, message, extent=Extent.NOTHING)
 
     def _looked_at(self, items: List[Listed]) -> Iterator[Listed]:
         """Look at every file of a directory, some ahead, and keep the order."""

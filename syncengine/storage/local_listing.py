@@ -14,7 +14,7 @@ from typing import Collection, Dict, Iterator, List, Optional, Sequence, Tuple, 
 from ..core.entry import Entry, Extent, Kind, Listed, Problem, ProblemKind, Stamp
 from ..core.modes import SymlinkPolicy
 from ..core.packs import Packed, Run, plain
-from ..core.paths import RESERVED_PREFIX, TEMPORARY_PREFIX, TRASH_FOLDER, encoded, refusal, shown
+from ..core.paths import RESERVED_PREFIX, encoded, refusal, shown
 from ..errors import NotFound, Unsupported
 from .local_facts import NO_STAMP, Identity, entry_of, identity_at, identity_of, translated
 from .protocol import Prune
@@ -185,19 +185,16 @@ class Walk:
         return sorted(names) if joined.isascii() else sorted(names, key=encoded)
 
     def _is_reserved(self, inside: str, name: str) -> bool:
-        """Say whether a name is to be jumped over; temporary files and trashes of other roots are reported instead."""
+        """Say whether a name is to be jumped over; what is not the trash of this root is reported instead."""
         if not name.startswith(RESERVED_PREFIX):
             return False
-        if inside and name == TRASH_FOLDER + "/":
-            from .temporary import trash_of_another_root
+        from .temporary import reserved_problem
 
-            self._odd[inside + name] = trash_of_another_root(inside + name[:-1])
-            return False
-        if name.endswith("/") or not name.startswith(TEMPORARY_PREFIX):
-            return True
-        message = "a temporary file that is being written, or that a killed run left behind"
         path = inside + name
-        self._odd[path] = Problem(ProblemKind.LEFTOVER, path, message, extent=Extent.NOTHING)
+        problem = reserved_problem(path.rstrip("/"), directory=name.endswith("/"))
+        if problem is None:
+            return True
+        self._odd[path] = problem
         return False
 
     def _checked(self, name: str) -> str:

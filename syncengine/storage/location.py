@@ -14,7 +14,7 @@ from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
 from attrs import define, evolve, field, frozen
 
 from ..core.modes import SymlinkPolicy
-from ..core.paths import is_reserved, is_within, shown
+from ..core.paths import is_reserved, is_within, parents, shown
 from ..errors import RecipeError
 from .identity import PROCESS_TOKEN, SELECTING, canonical_root, hashed, secrets_of, shown_url, storage_identity
 from .links import Link, class_of, configured_options, is_bare_protocol, is_sshfs, links_of
@@ -146,6 +146,14 @@ def overlap(first: Location, second: Location) -> Optional[str]:
         if held is not None and held.storage == other.storage and is_within(held.root, other.root.rstrip("/")):
             return f"the archive of {archive} lies inside {other}"
     return None
+
+
+def reserved_for(inner: Location, outer: Location) -> Optional[str]:
+    """Return the folder of a reserved name in *outer* that *inner* is or lies in; None where there is none."""
+    if inner.storage != outer.storage or not is_within(inner.root, outer.root.rstrip("/")):
+        return None
+    below = _below(inner.root, outer.root)
+    return next((path for path in (*parents(below), below) if is_reserved(path)), None)
 
 
 def _below(inner: str, outer: str) -> str:

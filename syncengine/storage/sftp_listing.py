@@ -13,13 +13,14 @@ from attrs import define, field
 
 from ..core.entry import Entry, Extent, Kind, Listed, Problem, ProblemKind
 from ..core.modes import SymlinkPolicy
-from ..core.paths import TEMPORARY_PREFIX, decoded, encoded, is_reserved, refusal, shown
+from ..core.paths import decoded, encoded, is_reserved, refusal, shown
 from ..errors import NotFound, StorageError, Unsupported
 from . import sftp_packets as packets
 from .protocol import Prune
 from .sftp_channel import Channel
 from .sftp_facts import entry_of, has_type, is_directory, is_link
 from .sftp_packets import Attributes, Refused
+from .temporary import reserved_problem
 from .translation import problem_from
 
 _LISTINGS_AHEAD = 16
@@ -220,9 +221,9 @@ class Walk:
                 message = f"{shown(path)}: the name {reason}, so it cannot be synced; rename it"
                 yield Problem(ProblemKind.BAD_NAME, path, message, extent=Extent.NOTHING)
             elif is_reserved(name):
-                if name.startswith(TEMPORARY_PREFIX) and not is_directory(found):
-                    message = "a temporary file that is being written, or that a killed run left behind"
-                    yield Problem(ProblemKind.LEFTOVER, path, message, extent=Extent.NOTHING)
+                problem = reserved_problem(path, directory=is_directory(found))
+                if problem is not None:
+                    yield problem
             elif raw in dangling:
                 yield Problem(ProblemKind.UNSUPPORTED, path, "a symbolic link that leads nowhere")
             elif raw in unread:

@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from hashlib import sha256
 from typing import Iterator, Optional, Set
 
-from ..core.entry import Problem, ProblemKind
-from ..core.paths import TEMPORARY_PREFIX
+from ..core.entry import Extent, Problem, ProblemKind
+from ..core.paths import RESERVED_PREFIX, TEMPORARY_PREFIX, TRASH_FOLDER, shown
 
 ABANDONED_AFTER_SECONDS = 24 * 3600.0
 
@@ -52,6 +52,21 @@ def temporary() -> Iterator[str]:
 def is_temporary(name: str) -> bool:
     """Say whether *name*, a last path component, is a temporary file's."""
     return name.startswith(TEMPORARY_PREFIX)
+
+
+def reserved_problem(path: str, *, directory: bool) -> Optional[Problem]:
+    """Return what a listing says of a name that begins like ours; None for the trash of its own root.
+
+    What is neither a trash nor a temporary file was named so by a user, and is not jumped over without a word.
+    """
+    name = path.rpartition("/")[2]
+    if directory and name == TRASH_FOLDER:
+        return trash_of_another_root(path) if "/" in path else None
+    if not directory and is_temporary(name):
+        message = "a temporary file that is being written, or that a killed run left behind"
+        return Problem(ProblemKind.LEFTOVER, path, message, extent=Extent.NOTHING)
+    message = f"{shown(path)}: a name that begins with {RESERVED_PREFIX} is not synced; rename it, or ignore it"
+    return Problem(ProblemKind.BAD_NAME, path, message, extent=Extent.SUBTREE if directory else Extent.PATH)
 
 
 def trash_of_another_root(path: str) -> Problem:

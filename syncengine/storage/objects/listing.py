@@ -17,7 +17,7 @@ from ...core.entry import Entry, Extent, Kind, Listed, Problem, ProblemKind
 from ...core.paths import RESERVED_PREFIX, is_within, parents, refusal, shown
 from ...errors import NotFound
 from ..protocol import Prune
-from ..temporary import is_temporary
+from ..temporary import reserved_problem
 from .service import ObjectInfo, ObjectService
 
 # What one of the names in a page must hold to need a closer look; names are joined, and led, by line breaks.
@@ -134,13 +134,12 @@ class ObjectListing:
         return next((place for place in places if place.rpartition("/")[2].startswith(RESERVED_PREFIX)), None)
 
     def _leftover(self, name: str, reserved: str) -> Optional[Problem]:
-        if name != reserved:
-            self._hidden = reserved + "/"
-            return None
-        if not is_temporary(name.rpartition("/")[2]):
-            return None
-        message = "a temporary object that is being written, or that a killed run left behind"
-        return Problem(ProblemKind.LEFTOVER, name, message, extent=Extent.NOTHING)
+        if name == reserved:
+            return reserved_problem(name, directory=False)
+        self._hidden = reserved + "/"
+        problem = reserved_problem(reserved, directory=True)
+        # The trash of another root is in nobody's way here: there are no directories that it would keep.
+        return problem if problem is not None and problem.kind is ProblemKind.BAD_NAME else None
 
     # What is pruned
 
