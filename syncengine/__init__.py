@@ -119,6 +119,7 @@ views.register(
     stamp_text="syncengine.render.text:stamp_words",
     totals_text="syncengine.render.text:totals_text",
     report_text="syncengine.render.text:report_text",
+    problem_lines="syncengine.render.rows:problem_lines",
     report_failures="syncengine.render.text:report_failures",
     plan_html="syncengine.render.html:plan_html",
     totals_html="syncengine.render.html:totals_html",

@@ -141,6 +141,9 @@ def _end(output: Output, report: Optional[Report], place: Optional[str], *, as_j
         return
     if place is not None:
         report.save(place)
-    output.result(report.to_json() if as_json else str(report))
+    if as_json:
+        output.result(report.to_json())
+    else:
+        output.ended(report)
     if hints:
         output.after(report, place, replans=False)

@@ -95,7 +95,8 @@ def _resolved(engine: SyncEngine, plan: Plan, output: Output, context: click.Con
         raise click.UsageError(
             "a resolution is written to both sides, and there is no terminal to ask: pass --yes", context
         )
-    output.plan(plan)
+    if not yes or not output.quiet:
+        output.plan(plan)
     if not yes and not output.confirm(f"Resolve so ({counted(len(plan), 'operation')})?", number=_deletions(plan)):
         output.say("nothing was written")
         return SyncInterrupted.exit_code

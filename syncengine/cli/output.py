@@ -55,6 +55,11 @@ class Output:
         self.named: Sequence[str] = ()
         """How the command line named the pair it is about, so that a message can name it in the same way."""
 
+    @property
+    def quiet(self) -> bool:
+        """Whether only results and errors are wanted."""
+        return self.verbosity < 0
+
     # ------------------------------------------------------------------ speaking
 
     def result(self, text: str) -> None:
@@ -165,8 +170,20 @@ class Output:
 
     def report(self, report: Report, saved: Optional[str]) -> None:
         """Show what a run did, and how to go on where something is left."""
-        self.result(str(report))
+        self.ended(report)
         self.after(report, saved)
+
+    def ended(self, report: Report) -> None:
+        """Show what a run did; where quiet is wanted its first line alone, and nothing where nothing was to be done.
+
+        Where a quiet run ends with anything but 0 all is told: the plan, which says what could not be seen, was not.
+        """
+        if self.verbosity >= 0:
+            self.result(str(report))
+        elif report.exit_code:
+            self.lines([*rendering("problem_lines")(report.plan), str(report)])
+        elif report.outcomes:
+            self.lines(str(report).splitlines()[:1])
 
     def after(self, report: Report, saved: Optional[str], *, replans: bool = True) -> None:
         """Say where the report is, and how to do what is left; a command that *replans* is simply run again."""
@@ -301,7 +318,13 @@ def habits() -> List[click.Parameter]:
     return [
         click.Option(["--no-color"], callback=_set("no_color"), help="Never use colours.", **_named(flag, "NO_COLOR")),
         click.Option(["--no-input"], callback=_set("no_input"), help="Never ask.", **_named(flag, "NO_INPUT")),
-        click.Option(["-q", "--quiet"], is_flag=True, callback=_quieter, help="Only results and errors.", **here),
+        click.Option(
+            ["-q", "--quiet"],
+            is_flag=True,
+            callback=_quieter,
+            help="Only results and errors; of a run only its end.",
+            **here,
+        ),
         click.Option(["-v", "--verbose"], count=True, callback=_louder, help="Log lines and tracebacks.", **here),
     ]
 

@@ -6,8 +6,6 @@ from typing import Any, Dict, List, NoReturn, Optional, Tuple
 
 import click
 
-from ..core.synonyms import PLAN, WORDS, meant, plain
-
 MODES: Dict[str, str] = {"mirror": "source-to-destination", "backup": "source-backup"}
 """Modes by the names that other tools have for them."""
 
@@ -23,6 +21,8 @@ class Command(click.Command):
             raise self._refusal(error.option_name, ctx) from error
 
     def _refusal(self, name: str, ctx: click.Context) -> click.UsageError:
+        from ..core.synonyms import PLAN, WORDS, meant, plain
+
         ours = [option for parameter in self.get_params(ctx) for option in parameter.opts if option[:2] == "--"]
         near = meant(name, [option[2:].replace("-", "_") for option in ours])
         if near is None or (near.name != PLAN and near.option not in ours):

@@ -96,9 +96,10 @@ def _synced(asked: Request, output: Output, manner: _Manner) -> int:
 
 
 def _show(plan: Plan, output: Output, manner: _Manner) -> None:
-    if not manner.as_json:
+    asks = not manner.yes and bool(plan.operations)
+    if not manner.as_json and (asks or not output.quiet):
         output.plan(plan, blockers=False)  # a blocked plan is refused next, and the refusal says why
-    elif not manner.yes and plan.operations:
+    elif manner.as_json and asks:
         # Whoever is asked must see what for; standard output belongs to the document.
         click.echo(str(plan), err=True, color=False)
 
@@ -123,6 +124,6 @@ def _end(plan: Plan, report: Optional[Report], output: Output, manner: _Manner) 
         document = {"plan": plan.to_json(), "report": None if report is None else report.to_json()}
         output.result(join_documents(document))
     elif report is not None and (report.outcomes or report.recorded or report.exit_code):
-        output.result(str(report))
+        output.ended(report)
     if report is not None and not manner.events:
         output.after(report, manner.place)

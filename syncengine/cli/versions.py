@@ -58,9 +58,10 @@ def done(asked: Request, output: Output, manner: Manner, make: Callable[[SyncEng
         plan = make(engine)
         if manner.place is not None:
             return _saved(plan, output, manner)
-        if not manner.as_json:
+        asks = not manner.yes and bool(plan.operations)
+        if not manner.as_json and (asks or not output.quiet):
             output.plan(plan, blockers=False)  # a blocked plan is refused next, and the refusal says why
-        elif not manner.yes and plan.operations:
+        elif manner.as_json and asks:
             click.echo(str(plan), err=True, color=False)
         if not plan.operations:
             return _ended(plan, None, output, manner)
@@ -104,7 +105,7 @@ def _ended(plan: Plan, report: Optional[Report], output: Output, manner: Manner)
         document = {"plan": plan.to_json(), "report": None if report is None else report.to_json()}
         output.result(join_documents(document))
     elif report is not None:
-        output.result(str(report))
+        output.ended(report)
     if report is not None:
         output.after(report, manner.report_place)
         return report.exit_code

@@ -326,6 +326,33 @@ def test_the_common_options_stand_before_the_command_or_after_it(run: Run) -> No
     assert "Traceback" in run("-v", "plan", "missing", "b").stderr
 
 
+def test_a_quiet_run_says_one_line_where_something_was_done_and_nothing_otherwise(run: Run) -> None:
+    done = run("sync", "a", "b", "--yes", "-q")
+    assert (done.code, len(done.stdout.splitlines()), done.stderr) == (0, 1, "")
+    assert done.stdout.startswith("2 done")
+    assert run("sync", "a", "b", "--yes", "-q") == (0, "", "")
+
+
+def test_a_quiet_apply_restore_and_undo_say_one_line(run: Run, sides: Path) -> None:
+    run("plan", "a", "b", "-o", "plan.json")
+    assert run("apply", "plan.json", "-q").stdout.startswith("2 done")
+    write(sides, {"a/x.txt": "another"})
+    assert run("sync", "a", "b", "--yes", "-q", "--retain", "all").code == 0
+    restored = run("restore", "a", "b", "x.txt", "--yes", "-q")
+    assert (restored.code, len(restored.stdout.splitlines()), restored.stderr) == (0, 1, "")
+
+
+def test_a_quiet_run_that_could_not_do_all_says_what_it_left_alone(run: Run, sides: Path) -> None:
+    unseen = run("sync", "a", "b", "--yes", "-q", "--path-map", "x.txt=sub/y.txt")
+    assert unseen.code == 7
+    assert "problem: sub/y.txt at the source: collision" in unseen.stdout
+    assert "→" not in unseen.stdout
+    write(sides, {"a/both": "1", "b/both": "22"})
+    left = run("sync", "a", "b", "--yes", "-q", "--mode", "tw", "--conflict", "manual")
+    assert left.code == 4
+    assert "1 conflict needs a decision" in left.stdout
+
+
 def test_the_help_names_every_command_and_no_secret_is_a_flag(run: Run) -> None:
     said = run("-h").stdout
     assert all(f"  {name} " in said for name in COMMANDS)
