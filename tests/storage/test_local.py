@@ -253,15 +253,18 @@ def test_pruned_directories_are_delivered_but_not_entered(root, client):
     assert prune.entered == [("", {"a", "e", "g"}), ("a", {"b", "d"})]
 
 
-def test_reserved_names_are_jumped_over_and_temporary_files_reported(root, client):
+def test_the_trash_is_jumped_over_and_everything_else_of_a_reserved_name_reported(root, client):
     name = temporary_name()
     fill(root, ".syncengine-trash/run/x", "d/.syncengine-root", f"d/{name}", "d/.syncengine-tmp-folder/x", "d/.z")
 
     listed = list(client.list())
 
-    assert paths(iter(listed)) == ["d/", f"d/{name}", "d/.z"]
-    assert isinstance(listed[1], Problem)
-    assert (listed[1].kind, listed[1].extent) == (ProblemKind.LEFTOVER, Extent.NOTHING)
+    assert [item.path for item in listed if isinstance(item, Entry)] == ["d", "d/.z"]
+    assert {(item.path, item.kind, item.extent) for item in listed if isinstance(item, Problem)} == {
+        (f"d/{name}", ProblemKind.LEFTOVER, Extent.NOTHING),
+        ("d/.syncengine-root", ProblemKind.BAD_NAME, Extent.PATH),
+        ("d/.syncengine-tmp-folder", ProblemKind.BAD_NAME, Extent.SUBTREE),
+    }
     assert paths(client.list(".syncengine-trash")) == [".syncengine-trash/run/", ".syncengine-trash/run/x"]
     release(name)
 
