@@ -9,7 +9,7 @@ from attrs import evolve, field, frozen
 
 from ..core.entry import Entry, Excluded, Extent, Kind, Listed, Problem, ProblemKind, Seen, Side, Snapshot
 from ..core.folding import Folding
-from ..core.modes import SymlinkPolicy
+from ..core.modes import SymlinkPolicy, SyncMode
 from ..core.packs import Listing, Packed, Run
 from ..core.path_map import PathMap
 from ..core.paths import encoded, is_within, parents, refusal, shown
@@ -357,13 +357,24 @@ class Scan:
         if only_written and (not known or job.settings.allow_emptied):
             return False
         url = job.endpoints[side].url
-        cure = (
-            "Check that it is mounted and spelled right."
-            if not (known and only_written)
-            else "It was there in an earlier sync: check that it is mounted; to fill it again, pass "
-            "allow_emptied=True (--allow-emptied)."
-        )
+        cure = "Check that it is mounted and spelled right."
+        if known and only_written:
+            cure = (
+                "It was there in an earlier sync: check that it is mounted; to fill it again, pass "
+                "allow_emptied=True (--allow-emptied)."
+            )
+        elif mode.is_bidirectional:
+            cure += f" {_first_filling(job, side, known=known)}"
         raise ScanError(f"the {side.value} {url} does not exist. {cure}", side=side.value, reason="root_missing")
+
+
+def _first_filling(job: Job, side: Side, *, known: bool) -> str:
+    """Return how two-way sync may begin with a side that is not there: where folders are not real none can be made."""
+    if job.clients[side].capabilities.real_directories and not known:
+        return "If it is meant to begin empty, make it first."
+    mode = SyncMode.SOURCE_BACKUP if side is Side.DESTINATION else SyncMode.DESTINATION_BACKUP
+    again = " allow_emptied=True (--allow-emptied)" if known else ""
+    return f"If it is meant to begin empty, fill it once: mode={mode.value} (--mode {mode.value}){again}."
 
 
 def _is_long(job: Job) -> bool:

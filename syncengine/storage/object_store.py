@@ -89,7 +89,10 @@ class ObjectStorageClient:
         return iter(ObjectListing(self._service, self._root, prefix, prune))
 
     def stat(self, path: str) -> Optional[Entry]:
-        """Look at one path, freshly; what only has keys below it is a directory."""
+        """Look at one path, freshly; what only has keys below it is a directory.
+
+        Raises NotFound where the bucket itself is missing: then nothing can be said, nor written.
+        """
         found = self._looked_at_file(path) if path else None
         if found is not None:
             return found
@@ -106,8 +109,8 @@ class ObjectStorageClient:
         below = f"{self._root}{path}/" if path else self._root
         try:
             found = any(page for page in self._service.pages(below, page_size=1))
-        except NotFound:
-            return False  # the bucket itself is missing
+        except NotFound as error:
+            raise NotFound(f"the bucket {shown(self._service.bucket)} does not exist", path=path) from error
         return found or not below
 
     def _key(self, path: str) -> str:

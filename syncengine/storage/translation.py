@@ -172,7 +172,8 @@ def translated(error: BaseException, path: str = "", *, secrets: Iterable[str] =
         return error
     kind = classified(error) or StorageError
     # Azure repeats its message in XML behind the number of the request.
-    text = redacted(str(error).partition("RequestId:")[0].strip() or "no reason given", secrets)
+    said = without_markup(str(error).partition("RequestId:")[0]).strip()
+    text = redacted(said or "no reason given", secrets)
     place = redacted(shown(path) or "the root", secrets)
     message = f"{place}: {type(error).__name__}: {shown(' '.join(text.split()))}"
     return kind(message, path=path, retry_after=_retry_after(error))
@@ -291,6 +292,19 @@ def problem_from(error: StorageError, path: str, *, extent: Extent = Extent.PATH
     """Return the problem that tells a listing's reader about *error* at *path*."""
     kind = next((kind for cls, kind in _PROBLEM_KINDS if isinstance(error, cls)), ProblemKind.INTERNAL)
     return Problem(kind, path, str(error), retryable=error.retryable, extent=extent)
+
+
+_MARKUP = re.compile(r"(?:<\?xml[^>]*>\s*)?<Error\b.*?(?:</Error>|$)", re.DOTALL)
+_SAID = re.compile(r"<(Code|Message)>([^<]*)</\1>")
+
+
+def without_markup(text: str) -> str:
+    """Return *text* with the XML document that an object service answers an error with told in its own words.
+
+    >>> without_markup("404: <?xml version='1.0'?> <Error><Code>NoSuchKey</Code><HostId>a</HostId></Error>")
+    '404: NoSuchKey'
+    """
+    return _MARKUP.sub(lambda document: ": ".join(value for _, value in _SAID.findall(document[0])), text)
 
 
 SECRET_PARAMETER = re.compile(

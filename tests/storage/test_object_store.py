@@ -16,13 +16,13 @@ from object_servers import S3Server
 import syncengine
 from syncengine.core.entry import Entry, Problem, ProblemKind, Stamp
 from syncengine.core.paths import TRASH_FOLDER
-from syncengine.errors import NotFound, PreconditionFailed, RecipeError, Unavailable
+from syncengine.errors import NotFound, PreconditionFailed, RecipeError, ScanError, Unavailable
 from syncengine.storage.conformance import Bytes
 from syncengine.storage.location import locate
 from syncengine.storage.object_store import ObjectStorageClient
 from syncengine.storage.objects.reading import mtime_of, mtime_text
 from syncengine.storage.objects.service import Headers
-from syncengine.storage.protocol import ABSENT, StorageClientProtocol, exactly
+from syncengine.storage.protocol import ABSENT, ANYTHING, StorageClientProtocol, exactly
 from syncengine.storage.routes import stays_inside, transfer
 
 MEBIBYTE = 1 << 20
@@ -145,13 +145,36 @@ def test_ignore_files_are_told_before_what_stands_beside_them(server: S3Server, 
 
 def test_a_missing_bucket_and_a_missing_root_are_not_empty(server: S3Server) -> None:
     bucket = server.bucket()
-    for client in (server.client("bucket-that-is-not-there"), server.client(bucket, "nothing")):
-        assert client.stat("") is None
+    lost, bare = server.client("bucket-that-is-not-there", "x"), server.client(bucket, "nothing")
+    for client in (lost, bare):
         with pytest.raises(NotFound):
             list(client.list())
+    for path in ("", "file"):
+        assert bare.stat(path) is None
+        with pytest.raises(NotFound, match=r"^the bucket bucket-that-is-not-there does not exist$"):
+            lost.stat(path)
     empty = server.client(bucket)
     assert list(empty.list()) == []
     assert empty.stat("") is not None
+
+
+@pytest.mark.parametrize("mode", ["source-backup", "destination-backup", "two-way"])
+def test_a_missing_bucket_refuses_the_plan_in_one_sentence(mode: str, moto: S3Server, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("1")
+    url = "s3://bucket-that-is-not-there/x"
+    with pytest.raises(ScanError) as caught:
+        syncengine.plan(tmp_path, url, mode=mode, destination_options=moto.options)
+    assert str(caught.value) == (
+        f"the destination {url} cannot be looked at: the bucket bucket-that-is-not-there does not exist"
+    )
+    assert caught.value.exit_code == 7
+
+
+def test_a_write_into_a_bucket_that_went_away_is_told_without_markup(server: S3Server) -> None:
+    client = server.client("bucket-that-is-not-there", "x")
+    with pytest.raises(NotFound, match="NoSuchBucket") as caught:
+        client.write("new", Bytes(b"1"), expect=ANYTHING)
+    assert "<" not in str(caught.value)
 
 
 def test_a_root_without_a_bucket_is_refused(moto: S3Server) -> None:

@@ -23,7 +23,7 @@ from ...errors import (
     Unsupported,
 )
 from ..protocol import Expectation, Precondition
-from ..translation import redacted, translated
+from ..translation import redacted, translated, without_markup
 from .dialects import DIALECTS, pinned
 from .service import Headers, ObjectInfo, ObjectService, PartReader
 
@@ -272,7 +272,7 @@ def _translated(error: Exception, key: str, secrets: Iterable[str]) -> StorageEr
     text = str(error).partition("Debug source")[0].strip() or type(error).__name__
     text = text.encode("utf-8", "replace").decode("utf-8")
     kind = NotFound if _NO_BUCKET.search(text) else _BY_NAME.get(type(error).__name__) or _by_text(text)
-    return kind(f"{shown(key)}: {shown(' '.join(redacted(text, secrets).split()))}", path=key)
+    return kind(f"{shown(key)}: {shown(' '.join(redacted(without_markup(text), secrets).split()))}", path=key)
 
 
 def _by_text(text: str) -> type[StorageError]:
