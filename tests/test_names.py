@@ -15,7 +15,7 @@ from syncengine.core.entry import Base, Entry, Extent, Kind, Problem, Seen, Side
 from syncengine.core.folding import Folding, folded
 from syncengine.storage import conformance
 from syncengine.storage.local import LocalStorageClient
-from tests.storage.folding import DecomposingClient, FoldingClient
+from tests.storage.folding import DecomposingClient, FoldingClient, MacClient
 from tests.trees import aged, files, write
 
 TWO_WAY: Dict[str, Any] = {"mode": "two-way", "progress": False}
@@ -172,3 +172,139 @@ def test_names_that_share_a_key_are_judged_together(says: str, base: Any, kept: 
 
     assert [item.own_path for item in found if isinstance(item, Entry)] == [*kept, "b"]
     assert [(each.path, each.extent) for each in problems] == [("a", Extent.NOTHING if kept else Extent.PATH)]
+
+
+# ------------------------------------------------------------------------ renames
+
+
+RENAMES = {
+    "to another name": {"Docs/Letter": "Docs/Answer"},
+    "into another directory": {"Docs/Letter": "Other/Letter"},
+    "of a whole directory": {"Docs": "Papers"},
+    "and in another case at once": {"Docs/Letter": "DOCS new/LETTER"},
+    "with accents": {"Docs/Letter": f"Docs/caf{COMPOSED}"},
+}
+
+
+@pytest.mark.parametrize("leads", [0, 1])
+@pytest.mark.parametrize(
+    ("says", "kind", "mode"),
+    [
+        *((says, kind, "two-way") for says in RENAMES for kind in (FoldingClient, DecomposingClient, MacClient)),
+        *(("of a whole directory", MacClient, mode) for mode in ("mirror", "backup")),
+    ],
+)
+def test_renames_are_followed_where_a_side_folds_names(
+    says: str, kind: Any, mode: str, leads: int, tmp_path: Path
+) -> None:
+    pair = (LocalStorageClient(str(write(tmp_path / "plain", {}))), kind(str(write(tmp_path / "folding", {}))))
+    first, second = (pair[0], pair[1]) if leads == 0 else (pair[1], pair[0])
+    write(place(first), {"Docs/Letter": "a letter", "Docs/sub/Note": "a note", "k": "1"})
+    aged(place(first))
+    options = {"mode": {"mirror": "source-to-destination", "backup": "source-backup"}.get(mode, mode)}
+    syncengine.sync(first, second, **options)
+    for old, new in RENAMES[says].items():
+        target = place(first) / (first.stored(new) if isinstance(first, FoldingClient) else new)
+        target.parent.mkdir(exist_ok=True)
+        os.rename(place(first) / old, target)
+    report = syncengine.sync(first, second, **options)
+
+    assert report.ok, report
+    assert {each.action for each in report.plan if each.kind is Kind.FILE} == {
+        Action.COPY if mode == "backup" else Action.MOVE
+    }
+    assert [outcome.bytes for outcome in report.outcomes] == [0] * len(report.outcomes)
+    wanted = {MacClient.key(path): text for path, text in files(place(first)).items()}
+    found = {MacClient.key(path): text for path, text in files(place(second)).items()}
+    assert found.items() >= wanted.items()
+    assert mode == "backup" or found == wanted
+    assert syncengine.plan(first, second, **options).empty
+
+
+def test_a_rename_is_spelled_as_it_was_chosen_in_the_directory_as_its_side_spells_it(insensitive: Pair) -> None:
+    write(place(insensitive[0]), {"Docs/Letter": "a letter", "k": "1"})
+    write(place(insensitive[1]), {"DOCS/other": "o"})
+    aged(*map(place, insensitive))
+    syncengine.sync(*insensitive, **TWO_WAY)
+    os.rename(place(insensitive[0]) / "Docs/Letter", place(insensitive[0]) / "Docs/Answer")
+    report = syncengine.sync(*insensitive, **TWO_WAY)
+
+    assert actions(report.plan) == [("move", "destination", "DOCS/Answer")]
+    assert files(place(insensitive[1])) == {"DOCS/Answer": "a letter", "DOCS/other": "o", "k": "1"}
+    assert settled(*insensitive)
+
+
+def test_an_edit_follows_a_rename_to_the_side_that_folds(insensitive: Pair) -> None:
+    source, destination = (place(each) for each in insensitive)
+    write(source, {"Letter": "a letter", "k": "1"})
+    aged(source)
+    syncengine.sync(*insensitive, **TWO_WAY)
+    os.rename(source / "Letter", source / "Answer")
+    write(destination, {"Letter": "edited there"})
+    report = syncengine.sync(*insensitive, **TWO_WAY)
+
+    assert report.plan.conflicts == ()
+    assert files(source) == files(destination) == {"Answer": "edited there", "k": "1"}
+    assert settled(*insensitive)
+    (destination / "Answer").unlink()
+    assert actions(syncengine.plan(*insensitive, **TWO_WAY)) == [("delete", "source", "Answer")]
+
+
+def test_a_new_name_that_is_another_file_s_where_names_are_folded_is_left_alone(insensitive: Pair) -> None:
+    source, destination = (place(each) for each in insensitive)
+    write(source, {"Letter": "a letter", "note": "a note"})
+    aged(source)
+    syncengine.sync(*insensitive, **TWO_WAY)
+    os.rename(source / "Letter", source / "NOTE")
+    report = syncengine.sync(*insensitive, **TWO_WAY)
+
+    assert files(source) == {"NOTE": "a letter", "note": "a note"}
+    assert files(destination)["note"] == "a note"
+    assert [problem.path for problem in report.plan.problems] == ["NOTE"]
+
+
+def test_a_followed_rename_that_was_killed_before_it_was_recorded_is_taken_up(
+    insensitive: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Killed(BaseException):
+        pass
+
+    source, destination = (place(each) for each in insensitive)
+    write(source, {"Letter": "a letter", "k": "1"})
+    aged(source)
+    syncengine.sync(*insensitive, **TWO_WAY)
+    os.rename(source / "Letter", source / "Answer")
+    move = FoldingClient.move
+
+    def killed(self: Any, *arguments: Any, **options: Any) -> None:
+        move(self, *arguments, **options)
+        raise Killed
+
+    with monkeypatch.context() as patched:
+        patched.setattr(FoldingClient, "move", killed)
+        with pytest.raises(Killed):
+            syncengine.sync(*insensitive, **TWO_WAY)
+    write(destination, {"Answer": "edited there"})
+    report = syncengine.sync(*insensitive, **TWO_WAY)
+
+    assert report.plan.conflicts == ()
+    assert files(source) == files(destination) == {"Answer": "edited there", "k": "1"}
+    assert settled(*insensitive)
+
+
+@pytest.mark.parametrize("policy", ["newest", "keep-both", "source"])
+def test_a_file_that_faces_a_directory_stays_where_a_side_folds_names_and_the_plan_says_so(
+    policy: str, insensitive: Pair
+) -> None:
+    """What lies in the directory has two spellings, and nothing of it is moved on the guess of one of them."""
+    source, destination = (place(each) for each in insensitive)
+    write(source, {"Thing": "a file", "k": "1"})
+    write(destination, {"THING/Inside": "i", "k": "1"})
+    report = syncengine.sync(*insensitive, conflict=policy, **TWO_WAY)
+
+    assert files(source) == {"Thing": "a file", "k": "1"}
+    assert files(destination) == {"THING/Inside": "i", "k": "1"}
+    assert [each.open for each in report.plan.conflicts] == [True]
+    (problem,) = report.plan.problems
+    assert "names are folded" in problem.message
+    assert "rename one of them" in problem.message

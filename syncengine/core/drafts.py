@@ -162,16 +162,18 @@ class Drafts:
         assert standing is not None
         assert arrived is not None
         at_source = rename.side is Side.SOURCE
-        return self.unholdable(rename.new, standing.kind, target) or Operation(
+        path = self._spelled(rename.new, target, arrived) or rename.new
+        return self.unholdable(path, standing.kind, target) or Operation(
             action,
             standing.kind,
             target,
-            rename.new,
+            path,
             origin=(target, standing.own_path),
             expect_origin=self.stamp(target, standing),
             reason=Reason.RENAMED_AT_SOURCE if at_source else Reason.RENAMED_AT_DESTINATION,
             chosen_by=ruled("R4" if rename.edited else "R1", ground),
             group=f"rename:{rename.new}" if rename.edited else None,
+            key=rename.new if path != rename.new else None,
             counterpart=None if rename.edited else self.stamp(rename.side, arrived),
         )
 

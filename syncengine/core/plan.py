@@ -153,7 +153,7 @@ class Operation:
     @property
     def respells(self) -> bool:
         """Whether a file only gets another spelling of its name, on a side that takes both for one."""
-        return self.key is not None and self.action is Action.MOVE
+        return self.key is not None and self.action is Action.MOVE and not self.chosen_by.startswith(_FOLLOWING)
 
     @property
     def removes_file(self) -> bool:
@@ -185,6 +185,9 @@ class Operation:
 
 BY_STAMP = " by stamp"
 """Ends ``chosen_by`` of a rename that no content proves."""
+
+_FOLLOWING = "rule:R"
+"""Begins ``chosen_by`` of a move to another name, as against another spelling of the same."""
 
 _PURPOSES = {purpose.value: purpose for purpose in Purpose}
 OVERWRITING = (Action.UPDATE, Action.COPY, Action.MOVE)

@@ -17,7 +17,7 @@ from .conflicts import Conflicts, Decided
 from .directories import Directories
 from .directory_renames import DirectoryRename
 from .drafts import Drafts
-from .entry import Base, Entry, Kind, Problem, ProblemKind, Side
+from .entry import Base, Entry, Extent, Kind, Problem, ProblemKind, Side
 from .merge import Views
 from .modes import OnlyIf, Retain
 from .paths import parents, shown
@@ -289,7 +289,10 @@ class Planner:
         # A backup never replaces one kind by another, and under a mapping one directory may be many elsewhere.
         decidable = self.settings.mode.is_bidirectional and not (self.drafts.path_map or self.drafts.folding)
         inside = clash.inside(self.drafts) if decidable else ()
-        return self.deciding.decided(clash.change, ConflictKind.KIND_CLASH, inside=inside)
+        conflict, operations, problems = self.deciding.decided(clash.change, ConflictKind.KIND_CLASH, inside=inside)
+        if self.drafts.folding and conflict.open:
+            problems = (*problems, _undecidable(conflict))
+        return conflict, operations, problems
 
     # ------------------------------------------------------- kinds, directories
 
@@ -370,6 +373,14 @@ def _of_agreed_kind(clash: Change) -> Change:
     was_directory = clash.base.kind is Kind.DIRECTORY
     kinds = {side: entry.kind for side in Side for entry in (clash.entry(side),) if entry is not None}
     return clash.without(next(side for side, kind in kinds.items() if (kind is Kind.DIRECTORY) is not was_directory))
+
+
+def _undecidable(conflict: Conflict) -> Problem:
+    message = (
+        f"{shown(conflict.path)} is a file on one side and a directory on the other; where names are folded neither is "
+        "moved out of the way, since what lies in the directory is spelled in two ways: rename one of them"
+    )
+    return Problem(ProblemKind.COLLISION, conflict.path, message, "plan", extent=Extent.SUBTREE)
 
 
 def _refreshes(change: Change, base: Base, row: Base) -> bool:

@@ -113,7 +113,7 @@ class Recorder:
             Intent(
                 each.id,
                 "rename" if each.group is not None and follows_rename(each) else "move",
-                (str(each.moved_from), each.path),
+                (self._learned.key(str(each.moved_from)), self._learned.key(each.path)),
                 {"side": each.target.other.value},
             )
             for each in moves

@@ -12,10 +12,12 @@ from attrs import define, field
 
 from ..core.comparator import COARSE_WINDOW_NS, is_racy
 from ..core.entry import Base, Kind, Side, Stamp
+from ..core.folding import Folding
 from ..core.paths import is_within, parent, parents
 from ..core.plan import Action, Operation, Plan, Purpose, Reason
 from ..core.report import Outcome
 from ..storage.protocol import StorageClientProtocol
+from .scan import folding_of
 
 _NOTHING = Stamp()
 _FILE, _SOURCE = Kind.FILE, Side.SOURCE  # looked up once: an enum answers slowly
@@ -42,6 +44,7 @@ class Learned:
     _coarsest_ns: int = field(default=1, init=False)
     _real_directories: bool = field(default=False, init=False)
     _changed_kind: Set[str] = field(factory=set, init=False)
+    _folding: Folding = field(factory=Folding, init=False)
 
     def __attrs_post_init__(self) -> None:
         """Ask the clients and the plan once what every copied file needs to know."""
@@ -50,6 +53,11 @@ class Learned:
         self._real_directories = all(each.real_directories for each in capabilities)
         changed = (each for each in self.plan.operations if each.reason is Reason.KIND_CHANGED)
         self._changed_kind = {each.compared_as for each in changed}
+        self._folding = folding_of(self.clients)
+
+    def key(self, path: str) -> str:
+        """Return what the state knows *path* under, however a side spells it."""
+        return self._folding.key(path)
 
     def clear(self) -> None:
         """Begin anew: what was learned so far is in other hands."""
@@ -88,15 +96,15 @@ class Learned:
         Without one it copies what only one side has, and where both differ it asks, so nothing is lost or deleted.
         """
         if operation.moved_from is not None:
-            self.forgotten.add(operation.moved_from)
+            self.forgotten.add(self.key(operation.moved_from))
         if operation.moved_from is not None and operation.kind is Kind.DIRECTORY:
             self.forgotten.update(row.position for row in self.committed_below(operation.moved_from))
         kinds = {operation.kind, operation.kind_before or operation.kind}
-        self.forgotten.update(operation.path + ("/" if kind is Kind.DIRECTORY else "") for kind in kinds)
+        self.forgotten.update(self.key(operation.path) + ("/" if kind is Kind.DIRECTORY else "") for kind in kinds)
 
     def _note_rename(self, outcome: Outcome, old: str) -> None:
         """Remember a followed rename under its new name; a move takes the old name from both sides."""
-        operation, path = outcome.operation, outcome.operation.path
+        operation, old, path = outcome.operation, self.key(old), self.key(outcome.operation.path)
         if operation.kind is Kind.DIRECTORY:
             self.moved.append((old, path, operation.rests_on_stamp))
             self._note_directories(operation, path)
@@ -134,7 +142,7 @@ class Learned:
         Until the second half is done the row would run ahead of what the other side holds under that name.
         """
         operation = outcome.operation
-        path = operation.compared_as
+        path = self.key(operation.compared_as)
         halves = self._halves.setdefault(path, {})
         halves[operation.target] = outcome
         if len(halves) < len(Side):
@@ -219,7 +227,7 @@ class Learned:
 
 def follows_rename(operation: Operation) -> bool:
     """Say whether the operation brings an edit to the new name of a file that the other side has yet to rename."""
-    return operation.group is not None and operation.group == f"rename:{operation.path}"
+    return operation.group is not None and operation.group == f"rename:{operation.compared_as}"
 
 
 def _digest_before(before: Optional[Base], operation: Operation) -> Optional[str]:

@@ -72,7 +72,7 @@ class MakePlan:
 
         Pairing needs every change at hand, so it holds them in memory: what changed, not what exists.
         """
-        if job.state is None or not job.state.exists or job.path_map or job.folding:
+        if job.state is None or not job.state.exists or job.path_map:
             return job.changes.with_blocks() if isinstance(job.changes, Changes) else job.changes
         changes = self._taken_up(job, job.state.intents())
         if not job.settings.renames:
@@ -96,8 +96,9 @@ class MakePlan:
     def _without_moved_directories(self, job: Job, planner: Planner, met: Sequence[Met]) -> Iterator[Changed]:
         """Yield the changes that do not lie in directories which the other side renames as a whole."""
         planned: Set[int] = set()
-        # In a backup nothing may disappear, so every file is copied to its new name.
-        for side in () if job.settings.mode.is_backup else self._leading(job):
+        # In a backup nothing may disappear, so every file is copied to its new name. Where names are folded, each is
+        # spelled as its side spells it.
+        for side in () if job.settings.mode.is_backup or job.folding else self._leading(job):
             for rename in renamed_directories(job, met, side, digest_of=settling(job.clients)):
                 if planner.follow_directory(rename):
                     planned.update(map(id, rename.parts))
