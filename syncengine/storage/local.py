@@ -25,6 +25,7 @@ from .local_facts import Identity, entry_of, folds_case, followed, identity_at, 
 from .local_listing import Walk
 from .local_reading import LocalSource
 from .local_small import SMALL_BYTES, copied
+from .local_unicode import unicode_form_of
 from .local_writing import Draft, flush_file_system, hard_linked, looked_at_or_made, rename_exclusively, rename_over
 from .protocol import Capabilities, Expectation, Precondition, Prune, Source, exactly
 
@@ -89,7 +90,9 @@ class LocalStorageClient:
     ) -> None:
         self.root = os.path.abspath(root)
         self.symlinks = symlinks
-        self.capabilities = evolve(CAPABILITIES, case_insensitive=True) if folds_case(self.root) else CAPABILITIES
+        case, form = folds_case(self.root), unicode_form_of(self.root)
+        folds = case or form is not None
+        self.capabilities = evolve(CAPABILITIES, case_insensitive=case, unicode_form=form) if folds else CAPABILITIES
         self.identity = "file://" + os.path.realpath(self.root) if identity is None else identity
         self._base = self.root.rstrip("/") + "/"
         self._follow = symlinks is SymlinkPolicy.FOLLOW

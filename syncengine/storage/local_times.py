@@ -20,12 +20,17 @@ _TRUSTWORTHY = frozenset({"btrfs", "ext2", "ext3", "ext4", "f2fs", "overlay", "t
 
 def keeps_change_times(place: str) -> bool:
     """Say whether change times prove anything on the file system of *place*; only Linux is asked."""
+    return kind_of_file_system(place) in _TRUSTWORTHY
+
+
+def kind_of_file_system(place: str) -> Optional[str]:
+    """Return what Linux calls the file system of *place*; None where it is missing, and elsewhere."""
     try:
         device = os.stat(place).st_dev
         with open(_MOUNTS, encoding="utf-8", errors="surrogateescape") as mounts:
-            return _kind_of(device, mounts) in _TRUSTWORTHY
+            return _kind_of(device, mounts)
     except OSError:
-        return False
+        return None
 
 
 def _kind_of(device: int, mounts: Iterator[str]) -> Optional[str]:
