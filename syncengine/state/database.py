@@ -466,13 +466,24 @@ def create_database(path: str, header: Header) -> Database:
     with translated(path):
         connection = _connection(temporary)
         try:
+            # Nobody knows the file yet: it is flushed once, before it gets its name, and not after each step.
+            connection.execute("pragma synchronous=off")
             _use_wal(connection)
             _fill(connection, header)
         finally:
             connection.close()
+        _flush(temporary)
     os.replace(temporary, path)
     sync_directory(os.path.dirname(path))
     return open_database(path)
+
+
+def _flush(path: str) -> None:
+    descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _use_wal(connection: Connection) -> None:
