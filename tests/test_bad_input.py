@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import re
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, Tuple, Type
 
@@ -489,17 +488,3 @@ def test_every_exit_code_of_an_error_is_the_documented_one() -> None:
     named: List[Any] = [getattr(syncengine, name) for name in syncengine.__all__]
     errors = [value for value in named if isinstance(value, type) and issubclass(value, Exception)]
     assert all(issubclass(error, SyncError) for error in errors)
-
-
-@pytest.mark.parametrize("side", ["source", "destination"])
-def test_a_two_way_sync_with_a_side_that_no_folder_can_be_made_at_says_how_to_fill_it(
-    side: str, tmp_path: Path
-) -> None:
-    (tmp_path / "f").write_text("1")
-    places = {"source": tmp_path, "destination": tmp_path, side: "memory://not-there"}
-    with pytest.raises(ScanError, match="does not exist") as caught:
-        syncengine.plan(places["source"], places["destination"], mode="two-way")
-    mode = re.search(r"fill it once: mode=([a-z-]+) ", str(caught.value))
-    assert mode is not None, str(caught.value)
-    assert syncengine.sync(places["source"], places["destination"], mode=mode[1]).ok
-    assert not syncengine.plan(places["source"], places["destination"], mode="two-way")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import threading
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Optional, Tuple
@@ -168,6 +169,19 @@ def test_a_missing_bucket_refuses_the_plan_in_one_sentence(mode: str, moto: S3Se
         f"the destination {url} cannot be looked at: the bucket bucket-that-is-not-there does not exist"
     )
     assert caught.value.exit_code == 7
+
+
+@pytest.mark.parametrize("side", ["source", "destination"])
+def test_two_way_with_a_prefix_that_holds_nothing_says_how_to_begin(side: str, moto: S3Server, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("1")
+    given: Dict[str, Any] = {"source": tmp_path, "destination": tmp_path, f"{side}_options": moto.options}
+    given[side] = f"s3://{moto.bucket()}/new"
+    with pytest.raises(ScanError, match="does not exist") as caught:
+        syncengine.plan(**given, mode="two-way")
+    mode = re.search(r"fill it once: mode=([a-z-]+) ", str(caught.value))
+    assert mode is not None, str(caught.value)
+    assert syncengine.sync(**given, mode=mode[1]).ok
+    assert not syncengine.plan(**given, mode="two-way")
 
 
 def test_a_write_into_a_bucket_that_went_away_is_told_without_markup(server: S3Server) -> None:
