@@ -128,10 +128,10 @@ class Application:
         profile = self.profiles.get(side.value, endpoint.profile)
         location = locate(spec, options=self.options.get(side), profile=profile)
         if side not in self.relocate and location.identity != endpoint.identity:
-            options = f" The plan was made with the options {', '.join(endpoint.options)}." if endpoint.options else ""
             raise StalePlanError(
-                f"the {side.value} {endpoint.url} is another place than the one the plan was made for.{options} "
-                f"Give the same options or profile, or relocate={{'{side.value}': ...}} to apply it elsewhere."
+                f"the {side.value} {endpoint.url} is another place than the one the plan was made for. "
+                f"{_to_reach_again(side, endpoint)}relocate={{'{side.value}':...}} (--relocate {side.value}=URL) "
+                "applies it elsewhere."
             )
         return location
 
@@ -253,6 +253,17 @@ class Application:
             finished_at=times.get("finished", ""),
             notes=(f"this plan was applied before, by run {run_id}; nothing was done",),
         )
+
+
+def _to_reach_again(side: Side, endpoint: Endpoint) -> str:
+    """Return how to give again what no plan holds of how a place was reached; nothing for a folder of this machine."""
+    if endpoint.url.startswith(("file://", "memory://")):
+        return ""
+    told = f"It was reached with {', '.join(endpoint.options)}, which no plan holds. " if endpoint.options else ""
+    return (
+        f"{told}Give what opens it again, by {side.value}_options={{...}} (--{side.value}-option NAME=VALUE) or "
+        f"profiles={{'{side.value}':...}} (--{side.value}-profile NAME); "
+    )
 
 
 def _keys(operation: Operation) -> Tuple[str, ...]:

@@ -140,7 +140,7 @@ def _pairs(value: Any) -> Dict[str, str]:
 def _options(value: Any) -> Dict[str, Any]:
     if type(value) is not dict:
         raise _expected("a table of storage options", value)
-    for name in _secret_names(value):
+    for name in secret_names(value):
         raise _Unreadable(
             f"{name!r} looks like a secret, which has no place in a recipe; put it into a profile of fsspec's "
             "configuration and name it with source_profile or destination_profile"
@@ -148,12 +148,13 @@ def _options(value: Any) -> Dict[str, Any]:
     return dict(value)
 
 
-def _secret_names(options: Mapping[str, Any]) -> Iterator[str]:
+def secret_names(options: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the names of storage options, nested ones too, by which a value is a secret."""
     for name, value in options.items():
         if _SECRET.search(name.lower()):
             yield name
         if isinstance(value, dict):
-            yield from _secret_names(value)
+            yield from secret_names(value)
 
 
 def _expandable(value: Any) -> str:

@@ -88,7 +88,12 @@ def _exit_code(output: Output, run: Any) -> int:
     cls=Commands,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="`syncengine COMMAND --help` shows examples. SYNCENGINE_<OPTION> in the environment and "
-    "config.toml in the user's configuration folder hold defaults; credentials come from fsspec's configuration.",
+    "config.toml in the user's configuration folder hold defaults (`syncengine doctor` says where). "
+    "Credentials come from fsspec's configuration: FSSPEC_SFTP_USERNAME in the environment is the option username of "
+    "every sftp:// place, and a profile is a table of options under a name of its own, in "
+    "~/.config/fsspec/conf.json as "
+    '{"nas": {"username": "bob", "password": "..."}} or in the environment as FSSPEC_NAS_PASSWORD, which '
+    "--source-profile nas and --destination-profile nas take.",
 )
 @click.version_option(__version__, prog_name="syncengine")
 def commands() -> None:

@@ -22,6 +22,7 @@ from .options import (
     together,
 )
 from .output import Output, stopping
+from .storage_options import options_given, storage_option
 
 if TYPE_CHECKING:
     from ..core.plan import Plan
@@ -42,6 +43,8 @@ _apply_options = together(
     _here("--state", metavar="PLACE", help="Where the state of the plan is now, or none."),
     _here("--source-profile", metavar="NAME", help="fsspec profile with the options of the source."),
     _here("--destination-profile", metavar="NAME", help="fsspec profile with the options of the destination."),
+    storage_option("--source-option", "the source"),
+    storage_option("--destination-option", "the destination"),
     _here("--max-delete", metavar="LIMIT", help="Refuse more deletions on a side, whatever the plan allows."),
     _here("--max-overwrite", metavar="LIMIT", help="Refuse more replaced files on a side."),
     _here("--max-transfer-bytes", metavar="SIZE", help="Refuse to transfer more."),
@@ -86,6 +89,7 @@ def command(
     cancel = threading.Event()
     arguments = {
         **_places(said),
+        **options_given(said),
         **limits_given(context),
         **observing(output, events=events, progress=progress),
         "guards": guards_given(context),

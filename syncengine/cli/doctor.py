@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Optional
+from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Mapping, Optional, Tuple
 
 import click
 
@@ -13,6 +13,7 @@ from ..errors import StateError, StorageError
 from .configuration import config_file
 from .options import json_option, subcommand
 from .output import Output
+from .storage_options import storage_option
 
 if TYPE_CHECKING:
     from ..storage.location import Location
@@ -28,14 +29,17 @@ _LOOKED_AT = 5
 @subcommand("doctor", "syncengine doctor", "syncengine doctor s3://bucket/folder --profile work")
 @click.argument("url", required=False)
 @click.option("--profile", metavar="NAME", help="fsspec profile with the options of the URL.")
+@storage_option("--option", "the URL")
 @json_option
-def command(output: Output, url: Optional[str], profile: Optional[str], as_json: bool) -> None:
+def command(
+    output: Output, url: Optional[str], profile: Optional[str], option: Tuple[Tuple[str, Any], ...], as_json: bool
+) -> None:
     """Say what works here, and what serves a URL.
 
     Without a URL: versions, places, and whether the state of every pair is sound. With one: which client serves it
     and why, what the storage can do, what may still go wrong, and a look at the root.
     """
-    record = _machine() if url is None else _served(url, profile)
+    record = _machine() if url is None else _served(url, profile, dict(option))
     if as_json:
         output.document(record)
     else:
@@ -103,11 +107,11 @@ def _damage(place: str, name: str) -> Optional[str]:
 # --------------------------------------------------------------------------------------------------------------- a URL
 
 
-def _served(url: str, profile: Optional[str]) -> Dict[str, Any]:
+def _served(url: str, profile: Optional[str], options: Mapping[str, Any]) -> Dict[str, Any]:
     from ..storage.location import locate
     from ..storage.protocol import SupportsClose
 
-    location = locate(url, profile=profile)
+    location = locate(url, options=options, profile=profile)
     client = location.open()
     try:
         capabilities = client.capabilities

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Iterable, Optional, Tuple
 import click
 
 from .options import Pair, subcommand
-from .output import Output, quoted
+from .output import Output
 
 if TYPE_CHECKING:
     from ..core.plan import Plan
@@ -61,8 +61,7 @@ def command(
         plan = plan.approve(by=approve, note=note)
     plan.save(place)
     output.plan(plan)
-    output.say(f"saved to {click.format_filename(place)}; to do exactly this:")
-    output.say(f"  syncengine apply {quoted(place)} --expect-digest {plan.digest}")
+    output.saved(plan, place)
 
 
 def _loaded(file: str, *, seal: bool) -> Plan:

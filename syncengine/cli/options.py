@@ -41,6 +41,7 @@ from ..core.modes import (
 )
 from ..errors import RecipeError
 from .output import ENVIRONMENT, Output, habits
+from .storage_options import options_given, storage_option
 from .suggestions import Command, mode_meant
 
 if TYPE_CHECKING:
@@ -215,6 +216,8 @@ place_options = together(
     _option("--state-single-writer", is_flag=True, default=None, help="Only this machine ever syncs this pair."),
     _option("--source-profile", metavar="NAME", help="fsspec profile with the options of the source."),
     _option("--destination-profile", metavar="NAME", help="fsspec profile with the options of the destination."),
+    storage_option("--source-option", "the source"),
+    storage_option("--destination-option", "the destination"),
 )
 
 limit_options = together(
@@ -319,6 +322,8 @@ def request(context: click.Context, places: Sequence[str]) -> Request:
     defaults = _defaults()
     said = _recipe_arguments(context, places[0]) if len(places) == 1 else _pair(places)
     given = _given(context)
+    for name, options in options_given(context.params).items():
+        given[name] = {**(said.get(name) or defaults.get(name) or {}), **options}
     guards = {**_guard_fields(said.get("guards") or defaults.get("guards")), **_popped(given, _GUARDS)}
     arguments = {**defaults, **said, **given}
     if guards:
@@ -399,7 +404,7 @@ def _names(options: Decorator[Any]) -> FrozenSet[str]:
     return frozenset(option.name for option in options(bare).__click_params__)
 
 
-_ARGUMENTS = _names(sync_options)
+_ARGUMENTS = _names(sync_options) - {"source_option", "destination_option"}
 
 
 def _was_said(source: Optional[ParameterSource]) -> bool:

@@ -52,6 +52,8 @@ class Output:
         self.verbosity = 0
         self.no_color = False
         self.no_input = False
+        self.secrets: List[str] = []
+        """What the environment was asked for by an option, and nothing may show."""
         self.named: Sequence[str] = ()
         """How the command line named the pair it is about, so that a message can name it in the same way."""
 
@@ -95,14 +97,14 @@ class Output:
         """Write an error that nobody expected."""
         self._trace(error)
         hint = "" if self.verbosity > 0 else " (-v shows where it happened)"
-        self.error(_redacted(f"unexpected error: {type(error).__name__}: {error}, please report{hint}"))
+        self.error(_redacted(f"unexpected error: {type(error).__name__}: {error}, please report{hint}", self.secrets))
 
     def _trace(self, error: BaseException) -> None:
         if self.verbosity > 0:
             import traceback
 
             lines = traceback.format_exception(type(error), error, error.__traceback__)
-            click.echo(_redacted("".join(lines)), err=True, color=False)
+            click.echo(_redacted("".join(lines), self.secrets), err=True, color=False)
 
     def set_verbosity(self, verbosity: int) -> None:
         """Speak more or less from now on; the library's log lines are shown where more is wanted."""
@@ -168,6 +170,18 @@ class Output:
             message = f"{click.format_filename(place)} cannot be written: {error.strerror}"
             raise StorageError(message, path=place) from error
 
+    def saved(self, plan: Plan, place: str) -> None:
+        """Say where a plan was saved, and the command that does exactly this."""
+        from .storage_options import asked_again
+
+        sides = {"source": plan.source.options, "destination": plan.destination.options}
+        again = [word for side, names in sides.items() for word in asked_again(side, names)]
+        words = [quoted(place), "--expect-digest", plan.digest, *map(quoted, again)]
+        self.say(f"saved to {click.format_filename(place)}; to do exactly this:")
+        self.say(f"  syncengine apply {' '.join(words)}")
+        if again:
+            self.say("  (the plan holds no user names, passwords and options: put yours in, or name a profile)")
+
     def report(self, report: Report, saved: Optional[str]) -> None:
         """Show what a run did, and how to go on where something is left."""
         self.ended(report)
@@ -232,7 +246,7 @@ def spelled(message: str, named: Sequence[str] = ()) -> str:
     >>> spelled("pass allow_emptied=True (--allow-emptied), or raise guards.max_delete.")
     'pass --allow-emptied, or raise --max-delete.'
     """
-    message = re.sub(r"\b\w+=\S+ \((--[a-z][a-z -]*)\)", r"\1", message)
+    message = re.sub(r"\b\w+=\S+ \((--[A-Za-z][A-Za-z= -]*)\)", r"\1", message)
     message = re.sub(r"\bguards\.([a-z_]+)", lambda match: "--" + match[1].replace("_", "-"), message)
     unlock = "syncengine state unlock"
     return message.replace(f"`{unlock}`", f"`{' '.join([unlock, *map(quoted, named)])}`")
@@ -245,12 +259,12 @@ def quoted(place: str) -> str:
     return quote(click.format_filename(place))
 
 
-def _redacted(text: str) -> str:
-    """Return *text* without any value of fsspec's configuration; foreign messages may quote one."""
+def _redacted(text: str, secrets: Sequence[str]) -> str:
+    """Return *text* without *secrets* and any value of fsspec's configuration; foreign messages may quote one."""
     from ..storage.translation import redacted, texts_in
 
     config = sys.modules.get("fsspec.config")
-    return redacted(text, texts_in(config.conf) if config is not None else ())
+    return redacted(text, [*secrets, *(texts_in(config.conf) if config is not None else ())])
 
 
 def _discard_output() -> None:

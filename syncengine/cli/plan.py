@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Optional, Tuple
 import click
 
 from .options import events_option, places_argument, request, subcommand, sync_options, together, view_options
-from .output import Output, quoted
+from .output import Output
 
 if TYPE_CHECKING:
     from ..core.plan import Plan
@@ -75,5 +75,4 @@ def _say_next(output: Output, plan: Plan, place: Optional[str]) -> None:
     if place is None:
         output.say("not saved: what `sync` does may differ (-o FILE saves the plan)")
         return
-    output.say(f"saved to {click.format_filename(place)}; to do exactly this:")
-    output.say(f"  syncengine apply {quoted(place)} --expect-digest {plan.digest}")
+    output.saved(plan, place)

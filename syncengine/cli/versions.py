@@ -10,7 +10,7 @@ from attrs import frozen
 from ..core.units import counted
 from ..errors import SyncError, SyncInterrupted
 from .options import Request, together
-from .output import Output, join_documents, quoted, stopping
+from .output import Output, join_documents, stopping
 
 if TYPE_CHECKING:
     from ..core.plan import Plan
@@ -75,8 +75,7 @@ def _saved(plan: Plan, output: Output, manner: Manner) -> int:
     assert manner.place is not None
     plan.save(manner.place)
     output.plan_view(plan, "json" if manner.as_json else None, None)
-    output.say(f"saved to {click.format_filename(manner.place)}; to do exactly this:")
-    output.say(f"  syncengine apply {quoted(manner.place)} --expect-digest {plan.digest}")
+    output.saved(plan, manner.place)
     return 0
 
 

@@ -6,7 +6,7 @@ Nothing is opened. What cannot be a root (a cache, a signed URL, a class that is
 from __future__ import annotations
 
 import re
-from typing import Any, Dict, List, Mapping
+from typing import Any, Dict, List, Mapping, Tuple
 
 from attrs import frozen
 
@@ -48,6 +48,8 @@ class Link:
     path: str
     options: Dict[str, Any]
     url: str
+    from_url: Tuple[str, ...] = ()
+    """The names of the options that only the user information of the URL gives: no shown form of it holds them."""
 
     @property
     def canonical(self) -> str:
@@ -104,7 +106,8 @@ def _link(protocol: str, part: str, options: Dict[str, Any]) -> Link:
     merged = {**from_url, **options}
     # Configuration may select another endpoint, so it takes part in the identity.
     configured = configured_options(filesystem_class, protocol, merged)
-    return Link(protocol, filesystem_class, path, {**configured, **merged}, part)
+    unseen = tuple(name for name in ("user", "username", "password") if from_url.get(name) and name not in options)
+    return Link(protocol, filesystem_class, path, {**configured, **merged}, part, unseen)
 
 
 def configured_options(filesystem_class: Any, protocol: str, options: Mapping[str, Any]) -> Dict[str, Any]:

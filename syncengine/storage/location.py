@@ -54,7 +54,8 @@ class Location:
 
     ``url`` has no user name, password, query or fragment. ``identity`` is the SHA-256 of protocol, the options that
     select the storage, and ``root``; ``storage`` is the same without the root. ``option_names`` are sorted names
-    of the options that were given; their values are kept nowhere that is shown.
+    of the options that were given, also by a user name or a password in a URL; their values are kept nowhere that is
+    shown.
     """
 
     url: str
@@ -236,7 +237,16 @@ def _url(url: str, options: Mapping[str, Any]) -> Location:
     container = _local_or_linked(links[1:]) if target is not None else None
     remade = () if secrets else (_url_opening, (url,))
     opening = _Opening(make, first.path, remade)
-    return Location(seen, first.canonical, root, identity, storage, container=container, opening=opening)
+    return Location(
+        seen,
+        first.canonical,
+        root,
+        identity,
+        storage,
+        option_names=first.from_url,
+        container=container,
+        opening=opening,
+    )
 
 
 def _refuse_archive_as_path(first: Link, target: Optional[Link]) -> None:
@@ -381,6 +391,9 @@ def _client(client: Any) -> Location:
 
 # Profiles
 
+_PROTOCOL_KEY = "protocol"
+"""What other tools' profiles say besides options; here the URL says it."""
+
 
 def _profile_options(profile: Optional[str]) -> Dict[str, Any]:
     if profile is None:
@@ -392,7 +405,7 @@ def _profile_options(profile: Optional[str]) -> Dict[str, Any]:
     head, _, tail = wanted.partition("_")
     for found in (conf.get(profile), conf.get(wanted), conf.get(head, {}).get(tail)):
         if isinstance(found, Mapping):
-            return dict(found)
+            return {name: value for name, value in found.items() if name != _PROTOCOL_KEY}
     from difflib import get_close_matches
 
     near = get_close_matches(profile, sorted(conf), n=3)
