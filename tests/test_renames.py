@@ -18,6 +18,7 @@ from syncengine.core.plan import Operation, Reason
 from syncengine.core.renames import DigestOf, Rename, is_same_content, renames
 from syncengine.core.schedule import schedule
 from syncengine.events import OperationFinished
+from syncengine.storage import local
 from syncengine.storage.local import LocalStorageClient
 from tests.trees import aged, files, trash, write
 
@@ -154,6 +155,20 @@ def test_a_file_id_alone_proves_no_rename(
     told = {side: answer for side, answer in zip(Side, answers) if answer is not None}
 
     assert is_same_content(found(base, arrived, standing), answering(told), reads) is same
+
+
+@pytest.mark.parametrize("copies", [True, False])
+def test_a_backup_copies_to_a_new_name_only_where_nothing_travels_for_it(
+    copies: bool, sides: Tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, destination = sides
+    os.rename(source / "a", source / "b")
+    monkeypatch.setattr(local, "CAPABILITIES", evolve(local.CAPABILITIES, server_copy=copies))
+
+    report = syncengine.sync(source, destination, mode="source-backup", progress=False)
+
+    assert actions(report.plan) == [("copy" if copies else "create", "b")]
+    assert files(destination) == {"a": "agreed", "b": "agreed", "k": "1"}
 
 
 # ------------------------------------------------------------- what is recorded
