@@ -201,17 +201,11 @@ class Output:
 
     def after(self, report: Report, saved: Optional[str], *, replans: bool = True) -> None:
         """Say where the report is, and how to do what is left; a command that *replans* is simply run again."""
-        left = bool(report.undone)
         if saved is not None:
-            retry = f"; to do what is left: syncengine apply --resume {quoted(saved)}" if left else ""
-            self.say(f"report saved to {click.format_filename(saved)}{retry}")
-        elif left and replans:
-            self.say("to do what is left, run the same command again")
-        elif left:
-            self.say(
-                "to do what is left, plan again; or save the report with --report FILE, then: "
-                "syncengine apply --resume FILE"
-            )
+            how = _how_to_go_on(report, saved, replans=replans) if report.undone else ""
+            self.say(f"report saved to {click.format_filename(saved)}{how and '; to do what is left'}{how}")
+        elif report.undone:
+            self.say(f"to do what is left{_how_to_go_on(report, None, replans=replans)}")
         places = {"source": report.plan.source.url, "destination": report.plan.destination.url}
         written = {outcome.operation.target.value for outcome in report.outcomes if outcome.status.value == "done"}
         if any(places[side].startswith("memory://") for side in written):
@@ -238,6 +232,18 @@ class Output:
         sys.stderr.write(question)
         sys.stderr.flush()
         return sys.stdin.readline().strip()
+
+
+def _how_to_go_on(report: Report, saved: Optional[str], *, replans: bool) -> str:
+    """Return how to do what *report* left; what was stale no report resumes, since it would be stale again."""
+    again = ", run the same command again" if replans else ", plan again"
+    if report.is_stale:
+        return again
+    if saved is not None:
+        return f": syncengine apply --resume {quoted(saved)}"
+    if replans:
+        return again
+    return f"{again}; or save the report with --report FILE, then: syncengine apply --resume FILE"
 
 
 def spelled(message: str, named: Sequence[str] = ()) -> str:

@@ -48,7 +48,8 @@ def _show_report(output: Output, report: Report, view: Optional[str], page: Opti
     else:
         output.result(str(report))
         if report.undone:
-            output.say(f"to do what is left: syncengine apply --resume {quoted(file)}")
+            how = ", plan again" if report.is_stale else f": syncengine apply --resume {quoted(file)}"
+            output.say(f"to do what is left{how}")
 
 
 def _approval_lines(plan: Plan) -> Iterator[str]:

@@ -81,6 +81,11 @@ class Report(Tabular):
         return tuple(outcome for outcome in self.outcomes if outcome.status is not Status.DONE)
 
     @property
+    def is_stale(self) -> bool:
+        """Whether the world had changed for any operation: only a new plan can do that."""
+        return Status.STALE in self.by_status
+
+    @property
     def ok(self) -> bool:
         """Whether every operation was done, and nothing stopped the run."""
         return not self.interrupted and not self.undone
@@ -124,7 +129,7 @@ class Report(Tabular):
         """Why operations were not done, each with its count."""
         return Counter(
             outcome.status.value
-            if outcome.problem is None or outcome.status is Status.WITHHELD
+            if outcome.problem is None or outcome.status in (Status.STALE, Status.WITHHELD)
             else outcome.problem.kind.value
             for outcome in self.undone
         )

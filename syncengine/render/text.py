@@ -129,9 +129,10 @@ def next_lines(report: Report) -> Iterator[str]:
 
 
 def report_failures(report: Report) -> str:
-    """Return what was not done, with the first reasons and the call that retries."""
+    """Return what was not done, with the first reasons and what does it after all."""
     verb = "Resume" if report.interrupted else "Retry"
-    return "\n".join([f"{_headline(report)}. {verb}: apply(report.remaining())", *_failure_lines(report)])
+    cure = "Plan again" if report.is_stale else f"{verb}: apply(report.remaining())"
+    return "\n".join([f"{_headline(report)}. {cure}", *_failure_lines(report)])
 
 
 _FAILURES_SHOWN = 5
@@ -164,8 +165,8 @@ def _headline(report: Report) -> str:
 
 
 def reason_of(outcome: Outcome) -> str:
-    """Return why an operation was not done, in a word; one that was withheld did not fail by itself."""
-    if outcome.problem is None or outcome.status is Status.WITHHELD:
+    """Return why an operation was not done, in a word; what was stale or withheld did not fail by itself."""
+    if outcome.problem is None or outcome.status in (Status.STALE, Status.WITHHELD):
         return outcome.status.value.replace("_", " ")
     return outcome.problem.kind.value.replace("_", " ")
 

@@ -5,16 +5,17 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import Callable, Sequence
+from typing import Callable, Sequence, Tuple
 
 import click
 import pytest
 from attrs import evolve
 
-from syncengine import Plan, Report
+from syncengine import PartialApplyError, Plan, Report
 from syncengine.cli.__main__ import COMMANDS, commands
 from syncengine.cli.output import Output
 from syncengine.core.plan import Approval
+from syncengine.core.report import Status
 
 from ..servers import ftp_server, http_server
 from ..trees import files, write
@@ -143,30 +144,67 @@ def test_applying_a_plan_twice_says_that_nothing_was_done(run: Run, saved: Path)
     assert counts.startswith("that run: 2 done")
 
 
-def test_a_sync_that_left_something_says_that_the_same_command_does_it(
-    run: Run, sides: Path, capsys: pytest.CaptureFixture[str]
+@pytest.fixture
+def left(run: Run, sides: Path) -> Callable[[Status], Report]:
+    """Make the report of a run that left one file, with this status."""
+
+    def make(status: Status) -> Report:
+        run("plan", "a", "b", "-o", "plan.json")
+        write(sides, {"a/x.txt": "changed since"})
+        run("apply", "plan.json", "--on-stale", "skip", "--report", "stale.json")
+        report = Report.load("stale.json")
+        outcomes = [evolve(each, status=status) if each in report.undone else each for each in report.outcomes]
+        report = evolve(report, outcomes=tuple(outcomes))
+        report.save("left over.json")
+        return report
+
+    return make
+
+
+RESUME = "syncengine apply --resume 'left over.json'"
+GO_ON: Sequence[Tuple[Status, bool, bool, str]] = [
+    (Status.FAILED, False, True, "to do what is left, run the same command again"),
+    (Status.FAILED, False, False, "then: syncengine apply --resume FILE"),
+    (Status.FAILED, True, True, f"; to do what is left: {RESUME}"),
+    (Status.FAILED, True, False, f"; to do what is left: {RESUME}"),
+    (Status.STALE, False, True, "to do what is left, run the same command again"),
+    (Status.STALE, False, False, "to do what is left, plan again"),
+    (Status.STALE, True, True, "; to do what is left, run the same command again"),
+    (Status.STALE, True, False, "; to do what is left, plan again"),
+]
+
+
+@pytest.mark.parametrize(("status", "is_saved", "replans", "end"), GO_ON)
+def test_a_run_that_left_something_says_what_does_it(
+    status: Status,
+    is_saved: bool,
+    replans: bool,
+    end: str,
+    left: Callable[[Status], Report],
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    run("plan", "a", "b", "-o", "plan.json")
-    write(sides, {"a/x.txt": "changed since"})
-    run("apply", "plan.json", "--on-stale", "skip", "--report", "left.json")
-    Output().after(Report.load("left.json"), None)
-    assert capsys.readouterr().err == "to do what is left, run the same command again\n"
+    Output().after(left(status), "left over.json" if is_saved else None, replans=replans)
+    assert capsys.readouterr().err.endswith(f"{end}\n")
 
 
-def test_an_apply_that_left_something_says_how_the_report_would_do_it(run: Run, sides: Path) -> None:
-    run("plan", "a", "b", "-o", "plan.json")
-    write(sides, {"a/x.txt": "changed since"})
+def test_what_was_stale_is_called_so_everywhere_and_takes_a_new_plan(
+    run: Run, sides: Path, left: Callable[[Status], Report]
+) -> None:
+    report = left(Status.STALE)
+    assert dict(report.reasons) == {"stale": 1}
+    with pytest.raises(PartialApplyError, match=r"1 operation not done \(1 stale\)\. Plan again"):
+        report.raise_for_status()
     ended = run("apply", "plan.json", "--on-stale", "skip")
-    assert "  x.txt: " in ended.stdout
-    assert "save the report with --report FILE, then: syncengine apply --resume FILE" in ended.stderr
-    assert "report.json" not in ended.stdout + ended.stderr
+    assert "  x.txt: stale, " in ended.stdout
+    assert run("apply", "--resume", "stale.json").code == 5
 
 
-def test_show_says_which_command_does_what_a_report_left(run: Run, sides: Path) -> None:
-    run("plan", "a", "b", "-o", "plan.json")
-    write(sides, {"a/x.txt": "changed since"})
-    run("apply", "plan.json", "--on-stale", "skip", "--report", "left over.json")
-    assert "syncengine apply --resume 'left over.json'" in run("show", "left over.json").stderr
+@pytest.mark.parametrize(("status", "end"), [(Status.FAILED, f": {RESUME}"), (Status.STALE, ", plan again")])
+def test_show_says_which_command_does_what_a_report_left(
+    status: Status, end: str, run: Run, left: Callable[[Status], Report]
+) -> None:
+    left(status)
+    assert run("show", "left over.json").stderr == f"to do what is left{end}\n"
 
 
 def test_show_names_who_approved_a_plan(run: Run, sides: Path) -> None:
