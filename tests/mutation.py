@@ -350,6 +350,22 @@ MUTANTS = (
         RESOLVING,
     ),
     Mutant(
+        "merge-keeps-both",
+        "syncengine/core/merging.py",
+        "retain=conflict.stamp(side) is not None and retain is not Retain.NONE",
+        "retain=False",
+        "both versions of a merged conflict are lost",
+        ("tests/core/test_merging.py",),
+    ),
+    Mutant(
+        "merge-is-of-this-version",
+        "syncengine/stages/plan.py",
+        "client.read(conflict.path_at(at), expect=expected)",
+        "client.read(conflict.path_at(at))",
+        "what is merged is another version than the one in conflict",
+        ("tests/test_merging.py",),
+    ),
+    Mutant(
         "conflict-loser-is-kept",
         RESOLVE,
         "retain=standing is not None and retain is not Retain.NONE,",

@@ -139,13 +139,16 @@ def test_what_was_removed_on_one_side_reads_as_nothing(sides: Sides) -> None:
     assert (files(sides[0]), files(sides[1])) == ({**MERGED, "list": b"both"}, {**MERGED, "list": b"both"})
 
 
-def test_a_version_that_cannot_be_read_leaves_the_conflict_open_and_the_rest_goes_on(
-    sides: Sides, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    "change", [os.unlink, lambda path: Path(path).write_text("a later edit")], ids=["gone", "edited"]
+)
+def test_a_version_that_is_no_longer_there_leaves_the_conflict_open_and_the_rest_goes_on(
+    sides: Sides, change: Callable[[Path], Any]
 ) -> None:
     (sides[0] / "new").write_text("new")
 
     def late(conflict: Conflict, read: Read) -> bytes:
-        os.unlink(sides[0] / "list")
+        change(sides[0] / "list")
         return read("source")
 
     report = syncengine.sync(*sides, mode="two-way", conflict=late)
