@@ -51,6 +51,9 @@ _READ_RANGE = (
     "select position, seal, payload from rows where position >= :low and (:high is null or position < :high)"
     " order by position"
 )
+_KEEP_RANGE = (
+    "insert or ignore into undo select position, seal, payload from rows where position >= :low and position < :high"
+)
 _SHARED_MEMORY_WORDS = ("unable to open", "disk I/O", "locking protocol")
 # What a damaged schema makes SQLite say; everything else an OperationalError says is about the machine.
 _SCHEMA_WORDS = ("no such", "has no column", "unsupported file format", "Could not decode", "malformed")
@@ -141,8 +144,9 @@ class Draft:
             other, renewed = new + position[len(old) :], with_generation(payload, self.header.generation, weak=weak)
             moved.append((other, seal(other, renewed), renewed))
         if not self.header.undo_empty:
-            undo = [*found, *((other, seal(other, ABSENT), ABSENT) for other, _, _ in moved)]
-            self._connection.executemany("insert or ignore into undo values (?, ?, ?)", undo)
+            self._connection.execute(_KEEP_RANGE, wanted)
+            absent = [(other, seal(other, ABSENT), ABSENT) for other, _, _ in moved]
+            self._connection.executemany("insert or ignore into undo values (?, ?, ?)", absent)
         self._connection.execute("delete from rows where position >= :low and position < :high", wanted)
         self._connection.executemany("insert into rows values (?, ?, ?)", moved)
         self._total += sum(checksum for _, checksum, _ in moved) - sum(checksum for _, checksum, _ in found)
