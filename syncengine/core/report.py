@@ -94,7 +94,8 @@ class Report(Tabular):
     def totals(self) -> Totals:
         """What was done, in the shape of a plan's totals; bytes are those that travelled."""
         done = [outcome for outcome in self.outcomes if outcome.status is Status.DONE]
-        planned = evolve(self.plan, operations=tuple(outcome.operation for outcome in done)).totals
+        whole = len(done) == len(self.outcomes) == len(self.plan.operations)
+        planned = self.plan if whole else evolve(self.plan, operations=tuple(outcome.operation for outcome in done))
         counts: Dict[Any, Count] = {}
         for outcome in done:
             where = (outcome.operation.target, outcome.operation.action)
@@ -104,7 +105,7 @@ class Report(Tabular):
             files = 1 if outcome.operation.files is None else outcome.operation.files
             counts[where] = Count(before.files + files, before.bytes + size)
         return evolve(
-            planned,
+            planned.totals,
             counts=counts,
             transfer_bytes=sum(outcome.bytes for outcome in done),
             retained=sum(outcome.retained_at is not None for outcome in self.outcomes),
