@@ -26,6 +26,7 @@ from .core.pruning import Keep
 from .core.synonyms import meant, nearest, plain
 from .errors import RecipeError
 from .recipe_keys import FORMAT, GUARD_KEYS, KEYS, VARIABLE, Key, Reader, Schema, read_table
+from .serial_reading import PLAN_FORMAT, REPORT_FORMAT
 
 SCHEMA_DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -185,6 +186,7 @@ def load(
     """
     file = Path(path)
     document = _document(file)
+    _refuse_another_format(file, document)
     issues = [
         f"{shown(str(file))}: {name}: is an argument of one run, not of a recipe; pass it with the command or the call"
         for name in _ONE_RUN
@@ -205,6 +207,15 @@ def load(
     if issues or recipe is None:
         raise _invalid(file, "is not a valid recipe", issues)
     return evolve(recipe, folder=str(file.resolve().parent))
+
+
+def _refuse_another_format(file: Path, document: Mapping[str, Any]) -> None:
+    if document.get("format") == PLAN_FORMAT:
+        raise RecipeError(f"{shown(str(file))} is a saved plan and no recipe; `syncengine apply` performs it")
+    if document.get("format") == REPORT_FORMAT:
+        raise RecipeError(
+            f"{shown(str(file))} is the report of a run and no recipe; `syncengine apply --resume` does what it left"
+        )
 
 
 def _invalid(file: Path, what: str, issues: Sequence[str]) -> RecipeError:

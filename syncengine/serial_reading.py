@@ -7,6 +7,7 @@ the one *for showing* ignores it. Everything here raises PlanFormatError, which 
 from __future__ import annotations
 
 import json
+import re
 from typing import Any, Dict, Iterable, Iterator, List, Mapping, NoReturn, Optional, Tuple, Type, TypeVar, Union
 
 from attrs import evolve
@@ -25,6 +26,15 @@ PLAN_FORMAT = "syncengine.plan"
 REPORT_FORMAT = "syncengine.report"
 VERSION = (1, 0)
 """The format that is written: a newer minor version is read for what it shares with this one, another major is not."""
+
+RECIPE_FORMAT = "syncengine.recipe"
+_RECIPE_LINE = re.compile(rf'^\s*format\s*=\s*"{re.escape(RECIPE_FORMAT)}/', re.MULTILINE)
+_INSTEAD = {
+    PLAN_FORMAT: "it is a saved plan, which `syncengine apply FILE` performs",
+    REPORT_FORMAT: "it is the report of a run; `syncengine apply --resume FILE` does what that run left",
+    RECIPE_FORMAT: "it is a recipe, which `syncengine sync FILE` performs",
+}
+"""What a file is that was taken for another, and who takes it."""
 
 _Value = TypeVar("_Value")
 
@@ -88,7 +98,9 @@ def parsed(text: str) -> Record:
     try:
         document = json.loads(text, parse_constant=_refuse_constant)
     except json.JSONDecodeError as error:
-        cut = not text.rstrip().endswith("}")
+        if _RECIPE_LINE.search(text):
+            raise PlanFormatError(f"not a saved plan or report: {_INSTEAD[RECIPE_FORMAT]}") from error
+        cut = text.lstrip().startswith("{") and not text.rstrip().endswith("}")
         hint = "; the end is missing, so it was probably cut off" if cut else ""
         raise PlanFormatError(f"not a saved plan or report: line {error.lineno}: {error.msg}{hint}") from error
     except (RecursionError, ValueError) as error:
@@ -160,8 +172,10 @@ def read_outcome(record: Mapping[str, Any]) -> Outcome:
 
 def _checked_header(document: Record, form: str, known: Mapping[str, Any], *, for_showing: bool) -> Record:
     """Return the document with the fields that every version has; refuse other formats and newer ones."""
-    if document.get("format") != form:
-        raise PlanFormatError(f"not a {form} document: its format is {document.get('format')!r}")
+    found = document.get("format")
+    if found != form:
+        said = _INSTEAD.get(str(found).partition("/")[0], f"its format is {found!r}")
+        raise PlanFormatError(f"not a {form} document: {said}")
     major, minor = _version(document.get("format_version"))
     if major != VERSION[0]:
         raise PlanFormatError(

@@ -71,12 +71,13 @@ def command(
     What is performed is the plan that was shown. Without a terminal nobody can be asked: pass --yes. More than 20
     deletions ask for their number. Ends like `apply`, and with 130 where the answer is no.
     """
+    asked = request(context, places)
     if not yes and not output.can_ask:
         raise click.UsageError(
             "sync asks before it writes, and there is no terminal: pass --yes, or use `plan -o` and `apply`", context
         )
     manner = _Manner(yes, as_json, events, place)
-    context.exit(_synced(request(context, places), output, manner))
+    context.exit(_synced(asked, output, manner))
 
 
 def _synced(asked: Request, output: Output, manner: _Manner) -> int:
