@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Mapping, Optional, 
 
 import click
 
-from ..errors import StateError, StorageError
+from ..errors import ScanError, StateError, StorageError
 from .configuration import config_file
 from .options import json_option, subcommand
 from .output import Output
@@ -37,13 +37,16 @@ def command(
     """Say what works here, and what serves a URL.
 
     Without a URL: versions, places, and whether the state of every pair is sound. With one: which client serves it
-    and why, what the storage can do, what may still go wrong, and a look at the root.
+    and why, what the storage can do, what may still go wrong, and a look at the root; ends with 7 where nothing can be
+    looked at there.
     """
-    record = _machine() if url is None else _served(url, profile, dict(option))
+    record, refusal = (_machine(), None) if url is None else _served(url, profile, dict(option))
     if as_json:
         output.document(record)
     else:
         output.lines(_lines(record))
+    if refusal is not None:
+        raise ScanError(f"{record['url']} cannot be looked at: {refusal}")
     problems = [problem for problem in record.get("pairs", {}).values() if problem is not None]
     if problems:
         raise StateError(
@@ -107,15 +110,20 @@ def _damage(place: str, name: str) -> Optional[str]:
 # --------------------------------------------------------------------------------------------------------------- a URL
 
 
-def _served(url: str, profile: Optional[str], options: Mapping[str, Any]) -> Dict[str, Any]:
+def _served(url: str, profile: Optional[str], options: Mapping[str, Any]) -> Tuple[Dict[str, Any], Optional[str]]:
+    """Return what is to be said of *url*, and why it could not be looked at."""
     from ..storage.location import locate
     from ..storage.protocol import SupportsClose
 
     location = locate(url, options=options, profile=profile)
-    client = location.open()
+    try:
+        client = location.open()
+    except StorageError as error:
+        raise ScanError(f"{location} cannot be opened: {error}") from error
     try:
         capabilities = client.capabilities
-        return {
+        seen, refusal = _root(client)
+        record = {
             "url": location.url,
             "protocol": location.protocol,
             "identity": location.identity,
@@ -123,10 +131,11 @@ def _served(url: str, profile: Optional[str], options: Mapping[str, Any]) -> Dic
             "options": list(location.option_names),
             "client": type(client).__name__,
             "why": _why(location, client),
-            "capabilities": _capabilities(capabilities),
+            "capabilities": _capabilities(capabilities, location),
             "windows": [f"{condition}: {sentence}" for condition, sentence in capabilities.windows],
-            "root": _root(client),
+            "root": seen,
         }
+        return record, refusal
     finally:
         if isinstance(client, SupportsClose):
             client.close()
@@ -145,25 +154,38 @@ def _why(location: Location, client: StorageClientProtocol) -> str:
     return f"{type(client).__name__} works through {through}, with the options of fsspec's configuration"
 
 
-def _capabilities(capabilities: Capabilities) -> Dict[str, Any]:
+def _capabilities(capabilities: Capabilities, location: Location) -> Dict[str, Any]:
     from attrs import asdict
 
-    return {name: value for name, value in asdict(capabilities).items() if name != "windows"}
+    writable = capabilities.writable and (location.protocol != "file" or _may_be_written(location.root))
+    told = {**asdict(capabilities), "writable": writable}
+    return {name: value for name, value in told.items() if name != "windows"}
 
 
-def _root(client: StorageClientProtocol) -> str:
-    """Return what a look at the root shows, in words; a storage that refuses is an answer too."""
+def _may_be_written(folder: str) -> bool:
+    """Say whether this machine lets *folder* be written, or made where it is missing; a mount may be read only."""
+    while not os.path.exists(folder):
+        folder = os.path.dirname(folder)
+    return os.access(folder, os.W_OK)
+
+
+def _root(client: StorageClientProtocol) -> Tuple[str, Optional[str]]:
+    """Return what a look at the root shows, in words, and why there could be none."""
+    try:
+        return _seen(client), None
+    except StorageError as error:
+        return f"cannot be looked at ({type(error).__name__}): {error}", str(error)
+
+
+def _seen(client: StorageClientProtocol) -> str:
     from ..core.paths import shown
 
-    try:
-        entry = client.stat("")
-        if entry is None:
-            return "there is nothing"
-        if entry.kind.value != "directory":
-            return f"a {entry.kind.value}"
-        names = [shown(item.path) for item in islice(client.list(), _LOOKED_AT + 1)]
-    except StorageError as error:
-        return f"cannot be looked at ({type(error).__name__}): {error}"
+    entry = client.stat("")
+    if entry is None:
+        return "there is nothing"
+    if entry.kind.value != "directory":
+        return f"a {entry.kind.value}"
+    names = [shown(item.path) for item in islice(client.list(), _LOOKED_AT + 1)]
     more = ", …" if len(names) > _LOOKED_AT else ""
     return f"a folder with {', '.join(names[:_LOOKED_AT])}{more}" if names else "an empty folder"
 

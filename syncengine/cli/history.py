@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Mapping, Optional, 
 import click
 
 from ..core.canonical import stamp_record
+from ..errors import RecipeError
 from ..render.units import counted
 from .options import guard_options, json_option, place_options, request, state_place, subcommand, trash_option
 from .output import Output
@@ -98,8 +99,8 @@ def _show_versions(output: Output, engine: SyncEngine, path: str, *, as_json: bo
         output.document([version_record(version) for version in found.versions])
     elif found.versions:
         output.result(str(found))
-    else:
-        output.say(str(found))
+    if not found.versions:
+        raise RecipeError(str(found))
 
 
 def version_record(version: Version) -> Dict[str, Any]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
 import signal
 import subprocess
 from pathlib import Path
-from typing import Callable, Sequence
+from typing import Callable, Dict, Sequence
 
 import pytest
 
@@ -16,7 +17,7 @@ import syncengine
 from syncengine import SyncEngine
 from syncengine.cli.__main__ import COMMANDS
 
-from ..servers import http_server
+from ..servers import ftp_server, http_server
 from ..trees import files, write
 from .conftest import Run, command_line, environment
 
@@ -42,6 +43,55 @@ def test_1_where_another_run_holds_the_state_with_the_command_that_unlocks_it(ru
     assert (ended.code, applied.code) == (1, 1)
     assert "error: Another run on this pair is going on" in ended.stderr
     assert "`syncengine state unlock a b` removes the lock" in ended.stderr
+
+
+MISTAKEN: Dict[Sequence[str], str] = {
+    ("sync", "plan.json", "--yes"): "plan.json is a saved plan and no recipe; `syncengine apply` performs it",
+    ("plan", "plan.json"): "plan.json is a saved plan and no recipe",
+    ("plan", "report.json"): "report.json is the report of a run and no recipe; `syncengine apply --resume`",
+    ("apply", "pair.toml"): "it is a recipe, which `syncengine sync FILE` performs",
+    ("show", "pair.toml"): "it is a recipe",
+    ("apply", "pair.json"): "it is a recipe, which `syncengine sync FILE` performs",
+    ("apply", "report.json"): "it is the report of a run; `syncengine apply --resume FILE` does what that run left",
+    ("apply", "--resume", "plan.json"): "it is a saved plan, which `syncengine apply FILE` performs",
+    ("sync", "a"): "that is a place and no recipe (.toml, .json); give a destination too",
+    ("sync", "a", "b", "extra"): "give a source and a destination, or a recipe; found 3 places",
+}
+
+
+@pytest.mark.parametrize(("arguments", "said"), MISTAKEN.items(), ids=map(" ".join, MISTAKEN))
+def test_2_where_one_kind_of_file_is_taken_for_another_with_what_it_is(
+    arguments: Sequence[str], said: str, run: Run, sides: Path
+) -> None:
+    run("plan", "a", "b", "-o", "plan.json")
+    run("apply", "plan.json", "--report", "report.json")
+    recipe = {"format": "syncengine.recipe/1", "source": "a", "destination": "b"}
+    (sides / "pair.json").write_text(json.dumps(recipe))
+    (sides / "pair.toml").write_text("".join(f'{name} = "{value}"\n' for name, value in recipe.items()))
+    ended = run(*arguments)
+    assert ended.code == 2
+    assert said in ended.stderr
+    assert len(ended.stderr.splitlines()) <= 4
+
+
+def test_2_where_the_history_of_a_path_that_never_was_is_asked_for(run: Run) -> None:
+    run("sync", "a", "b", "--yes")
+    assert run("history", "a", "b", "x.txt").code == 0
+    asked, restored = run("history", "a", "b", "nothing"), run("restore", "a", "b", "nothing", "--yes")
+    assert (asked.code, asked.stdout, restored.code) == (2, "", 2)
+    assert "error: no version of nothing is known" in asked.stderr
+    assert run("history", "a", "b", "nothing", "--json")[:2] == (2, "[]\n")
+
+
+def test_7_where_doctor_cannot_look_at_a_place_as_for_a_sync(
+    run: Run, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    with ftp_server(tmp_path_factory.mktemp("served")) as url:
+        wrong = url.replace("planted-ftp-secret", "another")
+        refused, synced = run("doctor", wrong), run("plan", "a", wrong)
+        assert (refused.code, synced.code) == (7, 7)
+        assert "cannot be opened" in refused.stderr
+        assert (run("doctor", f"{url}/x").code, run("doctor", url).code) == (0, 0)
 
 
 def _fail(engine: SyncEngine) -> None:

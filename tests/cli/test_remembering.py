@@ -162,6 +162,15 @@ def test_doctor_says_what_serves_a_url_and_which_windows_remain(run: Run, sides:
     assert run("doctor", "missing").stdout.splitlines()[-1] == "root: there is nothing"
 
 
+def test_doctor_says_where_a_mount_is_read_only(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert json.loads(run("doctor", "a", "--json").stdout)["capabilities"]["writable"] is True
+    asked = []
+    monkeypatch.setattr(os, "access", lambda *given: bool(asked.append(given)))
+    for place in ("a", "a/missing/below"):
+        assert json.loads(run("doctor", place, "--json").stdout)["capabilities"]["writable"] is False
+    assert asked == [(os.path.realpath("a"), os.W_OK)] * 2
+
+
 def test_doctor_names_the_package_that_a_url_needs(run: Run) -> None:
     ended = run("doctor", "nosuch://place")
     assert ended.code == 2

@@ -53,7 +53,7 @@ def test_history_of_a_folder_lists_everything_below_it(run: Run, kept: Path) -> 
 
 def test_history_of_an_unknown_path_prints_nothing(run: Run, kept: Path) -> None:
     ended = run("history", "a", "b", "nothing")
-    assert (ended.code, ended.stdout) == (0, "")
+    assert (ended.code, ended.stdout) == (2, "")
     assert "no version of nothing" in ended.stderr
     assert json.loads(run("history", "a", "b", "nothing", "--json").stdout) == []
 
