@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
@@ -142,6 +143,19 @@ def test_the_rest_of_an_edited_directory_still_moves_cheaply(sides: Sides) -> No
 
     assert "move d/deep/ e/deep" in said(plan)
     assert plan.totals.transfer_bytes <= len("edited") + 2 * len("same")
+
+
+def test_a_directory_of_files_too_young_to_be_told_by_their_times_moves_as_a_whole(sides: Sides) -> None:
+    """Their contents are compared to prove it, and the move expects none of what that has computed."""
+    for place in (*sides[0].rglob("*"), *sides[1].rglob("*")):
+        os.utime(place, (time.time() + 3600,) * 2)
+    syncengine.sync(*both(sides), **TWO_WAY)
+    os.rename(sides[0] / "d", sides[0] / "e")
+    plan = plan_of(sides)
+
+    assert said(plan) == ["move d/ e"]
+    assert syncengine.apply(plan).ok
+    assert settled(sides)
 
 
 def test_exchanged_directories_end_up_exchanged(sides: Sides) -> None:
