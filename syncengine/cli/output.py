@@ -91,7 +91,8 @@ class Output:
     def failure(self, error: BaseException) -> None:
         """Write an error of the library: its message, and how it came about where that is wanted."""
         self._trace(error)
-        self.error(spelled(str(error), self.named))
+        # The keys of a file are told as the file has to spell them.
+        self.error(str(error) if getattr(error, "issues", ()) else spelled(str(error), self.named))
 
     def defect(self, error: BaseException) -> None:
         """Write an error that nobody expected."""

@@ -94,6 +94,17 @@ def test_7_where_doctor_cannot_look_at_a_place_as_for_a_sync(
         assert (run("doctor", f"{url}/x").code, run("doctor", url).code) == (0, 0)
 
 
+def test_2_where_a_guard_of_a_recipe_is_misspelled_in_the_words_of_the_recipe(run: Run, sides: Path) -> None:
+    head = 'format = "syncengine.recipe/1"\nsource = "a"\ndestination = "b"\n'
+    (sides / "pair.toml").write_text(f'{head}zzz = 1\n[guards]\nmax_delet = "5%"\n')
+    ended = run("plan", "pair.toml")
+    assert ended.code == 2
+    assert "guards.max_delet: is not a key; did you mean 'max_delete'?" in ended.stderr
+    assert "zzz: is not a key; valid keys: " in ended.stderr
+    assert "guards.max_transfer_bytes" in ended.stderr
+    assert "--" not in ended.stderr
+
+
 def _fail(engine: SyncEngine) -> None:
     raise ZeroDivisionError("nobody saw this coming at https://me:planted-secret@host/")
 
