@@ -91,6 +91,8 @@ class Conflicts:
         if not all(each.true_mtime or (each.keeps_mtime and self._time_decides) for each in traits.values()):
             return None
         mine, theirs = (self._time(side, change.entry(side)) for side in Side)
+        if mine is None or theirs is None:
+            return None
         tolerance_ns = max(TOLERANCE_NS, *(each.mtime_granularity_ns for each in traits.values()))
         return newest(mine, theirs, tolerance_ns=tolerance_ns)
 

@@ -13,7 +13,7 @@ from attrs import frozen
 
 from ..core.entry import Kind, Side, Stamp
 from ..core.guards import Blocker
-from ..core.modes import SyncMode
+from ..core.modes import ConflictPolicy, SyncMode
 from ..core.paths import TRASH_FOLDER, shown
 from ..core.plan import (
     BY_STAMP,
@@ -28,6 +28,7 @@ from ..core.plan import (
     Resolution,
     in_order,
 )
+from ..core.resolve import TOLERANCE_NS
 from ..core.totals import Totals
 from .units import count_text, counted, size_text
 
@@ -215,8 +216,21 @@ def conflict_words(conflict: Conflict) -> str:
         words = f"deleted at {gone}, changed at {changed}"
     if conflict.resolution is None:
         return f"{words}; needs a decision"
-    by = f" ({decider_words(conflict.decided_by)})" if conflict.decided_by else ""
+    by = f" ({decider_words(conflict.decided_by)}{_tie_words(conflict)})" if conflict.decided_by else ""
     return f"{words}; {_RESOLUTION_WORDS[conflict.resolution]}{by}"
+
+
+def _tie_words(conflict: Conflict) -> str:
+    """Return why the policy that takes the newest version took both."""
+    tie = conflict.resolution is Resolution.KEEP_BOTH and conflict.decided_by == f"rule:{ConflictPolicy.NEWEST.value}"
+    if not tie or conflict.kind not in (ConflictKind.CREATE_CREATE, ConflictKind.MODIFY_MODIFY):
+        return ""
+    if conflict.newer is None:
+        return ": times not known"
+    times = [None if stamp is None else stamp.mtime_ns for stamp in (conflict.source, conflict.destination)]
+    if None in times or abs((times[0] or 0) - (times[1] or 0)) > TOLERANCE_NS:
+        return ": times too close for these clocks"
+    return ": times within 2 s"
 
 
 _CONFLICT_WORDS = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Dict, Tuple
+from typing import Any, Dict, Optional, Tuple
 
 import pytest
 from attrs import evolve
@@ -91,6 +91,11 @@ def test_an_operation_is_one_line(line: str, made: Operation) -> None:
     assert list(plan_of(made).itemize()) == [line]
 
 
+def newest_kept_both(newer: Optional[Resolution], source_ns: int, destination_ns: Optional[int]) -> Conflict:
+    stamps = (Stamp(size=1, mtime_ns=source_ns), Stamp(size=1, mtime_ns=destination_ns))
+    return Conflict("d", ConflictKind.MODIFY_MODIFY, OLD, *stamps, Resolution.KEEP_BOTH, "rule:newest", newer=newer)
+
+
 CONFLICTS = {
     "changed on both sides; needs a decision": Conflict("d", ConflictKind.MODIFY_MODIFY, OLD, OLD, OLD),
     "deleted at source, changed at destination; needs a decision": Conflict(
@@ -98,6 +103,16 @@ CONFLICTS = {
     ),
     "deleted at destination, changed at source; the source's version wins (decided by alice)": Conflict(
         "d", ConflictKind.DELETE_MODIFY, OLD, OLD, None, Resolution.SOURCE, "user:alice"
+    ),
+    "changed on both sides; both versions are kept (policy newest: times within 2 s)": newest_kept_both(
+        Resolution.KEEP_BOTH, 0, 2_000_000_000
+    ),
+    "changed on both sides; both versions are kept (policy newest: times too close for these clocks)": newest_kept_both(
+        Resolution.KEEP_BOTH, 0, 2_000_000_001
+    ),
+    "changed on both sides; both versions are kept (policy newest: times not known)": newest_kept_both(None, 0, None),
+    "a file on one side, a directory on the other; both versions are kept (policy newest)": Conflict(
+        "d", ConflictKind.KIND_CLASH, OLD, OLD, OLD, Resolution.KEEP_BOTH, "rule:newest"
     ),
     "created on both sides; both versions are kept (policy keep-both)": Conflict(
         "d", ConflictKind.CREATE_CREATE, None, OLD, OLD, Resolution.KEEP_BOTH, "rule:keep-both"

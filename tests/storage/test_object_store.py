@@ -184,6 +184,22 @@ def test_two_way_with_a_prefix_that_holds_nothing_says_how_to_begin(side: str, m
     assert not syncengine.plan(**given, mode="two-way")
 
 
+def test_a_tie_of_the_newest_says_whether_times_are_known(moto: S3Server, tmp_path: Path) -> None:
+    bucket = moto.bucket()
+    for name, content in (("local", "1"), ("other", "22")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "file").write_text(content)
+        os.utime(tmp_path / name / "file", ns=(TIME_NS, TIME_NS))
+    given: Dict[str, Any] = {"mode": "two-way", "destination_options": moto.options}
+    moto.fill(bucket, {"plain/file": b"22"})
+    unknown = syncengine.plan(tmp_path / "local", f"s3://{bucket}/plain", **given)
+    assert syncengine.sync(tmp_path / "other", f"s3://{bucket}/kept", destination_options=moto.options).ok
+    tie = syncengine.plan(tmp_path / "local", f"s3://{bucket}/kept", **given)
+    assert "both versions are kept (policy newest: times not known)" in str(unknown)
+    assert "both versions are kept (policy newest: times " in str(tie)
+    assert "not known" not in str(tie)
+
+
 def test_a_write_into_a_bucket_that_went_away_is_told_without_markup(server: S3Server) -> None:
     client = server.client("bucket-that-is-not-there", "x")
     with pytest.raises(NotFound, match="NoSuchBucket") as caught:
