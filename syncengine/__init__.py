@@ -11,50 +11,159 @@ from typing import TYPE_CHECKING, Any, Dict, List
 from .core import views
 
 if TYPE_CHECKING:
-    from .core.check import CheckResult, Finding
-    from .core.comparator import Change, FileComparator
-    from .core.entry import Entry, Kind, Problem, Side, Snapshot, Stamp
-    from .core.guards import Guards, Limit
-    from .core.modes import ComparisonMode, ConflictPolicy, InitialSyncPreference, Retain, SymlinkPolicy, SyncMode
-    from .core.plan import Action, Conflict, Operation, Plan
-    from .core.pruning import Keep
-    from .core.report import Outcome, Report, Status
-    from .core.totals import Totals
-    from .core.versions import Version
-    from .engine import SyncEngine, apply, check, explain, last_report, plan, scan, sync
-    from .errors import (
-        AccessDenied,
-        GuardError,
-        NoSpace,
-        NotFound,
-        PartialApplyError,
-        PlanError,
-        PlanFormatError,
-        PreconditionFailed,
-        RecipeError,
-        ScanError,
-        StalePlanError,
-        StateError,
-        StorageError,
-        SyncError,
-        SyncInterrupted,
-        Throttled,
-        Unavailable,
-        UnresolvedConflictsError,
-        Unsupported,
+    from .core.check import CheckResult as CheckResult
+    from .core.check import Finding as Finding
+    from .core.comparator import Change as Change
+    from .core.comparator import FileComparator as FileComparator
+    from .core.entry import (
+        Entry as Entry,
     )
-    from .events import Event, Observer
-    from .pipeline import Job, Pipeline
-    from .recipe import Recipe
-    from .stages.execute import SyncOperations
-    from .stages.filter import IgnoreFileManager
-    from .stages.scan import DirectoryScanner
-    from .state.manager import SyncStateManager
-    from .storage.filesystem import FsspecStorageClient
-    from .storage.local import LocalStorageClient
-    from .storage.location import Location, locate
-    from .storage.protocol import Capabilities, StorageClientProtocol
-    from .versioning import History, history, prune, restore, undo
+    from .core.entry import (
+        Kind as Kind,
+    )
+    from .core.entry import (
+        Problem as Problem,
+    )
+    from .core.entry import (
+        Side as Side,
+    )
+    from .core.entry import (
+        Snapshot as Snapshot,
+    )
+    from .core.entry import (
+        Stamp as Stamp,
+    )
+    from .core.guards import Guards as Guards
+    from .core.guards import Limit as Limit
+    from .core.modes import (
+        ComparisonMode as ComparisonMode,
+    )
+    from .core.modes import (
+        ConflictPolicy as ConflictPolicy,
+    )
+    from .core.modes import (
+        InitialSyncPreference as InitialSyncPreference,
+    )
+    from .core.modes import (
+        Retain as Retain,
+    )
+    from .core.modes import (
+        SymlinkPolicy as SymlinkPolicy,
+    )
+    from .core.modes import (
+        SyncMode as SyncMode,
+    )
+    from .core.plan import Action as Action
+    from .core.plan import Conflict as Conflict
+    from .core.plan import Operation as Operation
+    from .core.plan import Plan as Plan
+    from .core.pruning import Keep as Keep
+    from .core.report import Outcome as Outcome
+    from .core.report import Report as Report
+    from .core.report import Status as Status
+    from .core.totals import Totals as Totals
+    from .core.versions import Version as Version
+    from .engine import (
+        SyncEngine as SyncEngine,
+    )
+    from .engine import (
+        apply as apply,
+    )
+    from .engine import (
+        check as check,
+    )
+    from .engine import (
+        explain as explain,
+    )
+    from .engine import (
+        last_report as last_report,
+    )
+    from .engine import (
+        plan as plan,
+    )
+    from .engine import (
+        scan as scan,
+    )
+    from .engine import (
+        sync as sync,
+    )
+    from .errors import (
+        AccessDenied as AccessDenied,
+    )
+    from .errors import (
+        GuardError as GuardError,
+    )
+    from .errors import (
+        NoSpace as NoSpace,
+    )
+    from .errors import (
+        NotFound as NotFound,
+    )
+    from .errors import (
+        PartialApplyError as PartialApplyError,
+    )
+    from .errors import (
+        PlanError as PlanError,
+    )
+    from .errors import (
+        PlanFormatError as PlanFormatError,
+    )
+    from .errors import (
+        PreconditionFailed as PreconditionFailed,
+    )
+    from .errors import (
+        RecipeError as RecipeError,
+    )
+    from .errors import (
+        ScanError as ScanError,
+    )
+    from .errors import (
+        StalePlanError as StalePlanError,
+    )
+    from .errors import (
+        StateError as StateError,
+    )
+    from .errors import (
+        StorageError as StorageError,
+    )
+    from .errors import (
+        SyncError as SyncError,
+    )
+    from .errors import (
+        SyncInterrupted as SyncInterrupted,
+    )
+    from .errors import (
+        Throttled as Throttled,
+    )
+    from .errors import (
+        Unavailable as Unavailable,
+    )
+    from .errors import (
+        UnresolvedConflictsError as UnresolvedConflictsError,
+    )
+    from .errors import (
+        Unsupported as Unsupported,
+    )
+    from .events import Event as Event
+    from .events import Observer as Observer
+    from .pipeline import Job as Job
+    from .pipeline import Pipeline as Pipeline
+    from .recipe import Recipe as Recipe
+    from .stages.execute import SyncOperations as SyncOperations
+    from .stages.filter import IgnoreFileManager as IgnoreFileManager
+    from .stages.scan import DirectoryScanner as DirectoryScanner
+    from .state.manager import SyncStateManager as SyncStateManager
+    from .storage.filesystem import FsspecStorageClient as FsspecStorageClient
+    from .storage.local import LocalStorageClient as LocalStorageClient
+    from .storage.location import Location as Location
+    from .storage.location import locate as locate
+    from .storage.protocol import Capabilities as Capabilities
+    from .storage.protocol import StorageClientProtocol as StorageClientProtocol
+    from .versioning import History as History
+    from .versioning import history as history
+    from .versioning import prune as prune
+    from .versioning import restore as restore
+    from .versioning import undo as undo
 
 __version__ = "0.1.0"
 
@@ -122,6 +231,7 @@ views.register(
     problem_lines="syncengine.render.rows:problem_lines",
     report_failures="syncengine.render.text:report_failures",
     plan_html="syncengine.render.html:plan_html",
+    check_html="syncengine.render.html:check_html",
     totals_html="syncengine.render.html:totals_html",
     report_html="syncengine.render.html:report_html",
     history_text="syncengine.render.versions:history_text",

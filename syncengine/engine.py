@@ -42,6 +42,7 @@ from .errors import PlanFormatError, RecipeError, ScanError, StorageError, SyncI
 from .events import Emitter, Observer
 from .pipeline import Pipeline
 from .places import Live, open_state
+from .signatures import same_as, taking
 from .stages.filter import IgnoreFileManager
 from .stages.job import Job, Limits
 from .stages.scan import DirectoryScanner, normal_scope
@@ -66,7 +67,7 @@ def _remember(report: Report) -> Report:
     return report
 
 
-@define(eq=False, kw_only=True)
+@define(eq=False, kw_only=True, repr=False)
 class SyncEngine:
     """Plans and performs syncs between one source and one destination; a context manager.
 
@@ -78,8 +79,8 @@ class SyncEngine:
     ``requests_per_second`` are upper bounds: between local disks one worker writes.
     """
 
-    source: Any = field(kw_only=False, repr=given.shown_place)
-    destination: Any = field(kw_only=False, repr=given.shown_place)
+    source: Any = field(kw_only=False)
+    destination: Any = field(kw_only=False)
     mode: SyncMode = field(default=SyncMode.SOURCE_BACKUP, converter=given.mode)
     ignore: Tuple[str, ...] = field(default=(), converter=given.texts)
     include: Tuple[str, ...] = field(default=(), converter=given.texts)
@@ -97,12 +98,12 @@ class SyncEngine:
     scope: Tuple[str, ...] = field(default=(), converter=given.texts)
     guards: Guards = field(factory=Guards, converter=given.guards)
     retain: Retain = field(default=Retain.UNSYNCED, converter=given.retain)
-    trash: Optional[Any] = field(default=None, repr=given.shown_place)
+    trash: Optional[Any] = field(default=None)
     symlinks: SymlinkPolicy = field(default=SymlinkPolicy.SKIP, converter=given.symlinks)
-    state: Optional[Any] = field(default=DEFAULT_STATE, converter=given.place_or_none, repr=given.shown_place)
+    state: Optional[Any] = field(default=DEFAULT_STATE, converter=given.place_or_none)
     state_single_writer: bool = field(default=False, validator=given.is_flag)
-    source_options: Optional[Mapping[str, Any]] = field(default=None, converter=given.options, repr=False)
-    destination_options: Optional[Mapping[str, Any]] = field(default=None, converter=given.options, repr=False)
+    source_options: Optional[Mapping[str, Any]] = field(default=None, converter=given.options)
+    destination_options: Optional[Mapping[str, Any]] = field(default=None, converter=given.options)
     source_profile: Optional[str] = None
     destination_profile: Optional[str] = None
     force: bool = field(default=False, validator=given.is_flag)
@@ -126,11 +127,11 @@ class SyncEngine:
     cancel: threading.Event = field(factory=threading.Event)
     clock: Callable[[], datetime] = lambda: datetime.now(timezone.utc)
     recipe_digest: Optional[str] = None
-    _locations: Dict[Side, Location] = field(factory=dict, init=False, repr=False)
-    _clients: Dict[Side, StorageClientProtocol] = field(factory=dict, init=False, repr=False)
-    _state: Optional[SyncStateManager] = field(default=None, init=False, repr=False)
-    _trash_client: Optional[StorageClientProtocol] = field(default=None, init=False, repr=False)
-    _scope: Tuple[str, ...] = field(default=(), init=False, repr=False)
+    _locations: Dict[Side, Location] = field(factory=dict, init=False)
+    _clients: Dict[Side, StorageClientProtocol] = field(factory=dict, init=False)
+    _state: Optional[SyncStateManager] = field(default=None, init=False)
+    _trash_client: Optional[StorageClientProtocol] = field(default=None, init=False)
+    _scope: Tuple[str, ...] = field(default=(), init=False)
 
     def __attrs_post_init__(self) -> None:
         """Check what can be checked without looking at any storage."""
@@ -153,6 +154,10 @@ class SyncEngine:
             if reason is not None:
                 raise RecipeError(f"scope holds a path that {reason}: {shown(prefix)!r}")
         self._scope = normal_scope(self.scope)
+
+    def __repr__(self) -> str:
+        source, destination = given.shown_place(self.source), given.shown_place(self.destination)
+        return f"<SyncEngine {source}, {destination} ({self.mode.value})>"
 
     def __enter__(self) -> SyncEngine:
         return self
@@ -457,6 +462,7 @@ def _may_show_progress() -> bool:
 # ------------------------------------------------------------------------- functions
 
 
+@same_as(SyncEngine)
 def plan(source: Any, destination: Any, **arguments: Any) -> Plan:
     """Look at both sides and return what a sync would do; writes nothing.
 
@@ -479,12 +485,14 @@ def planned(engine: SyncEngine, make: Callable[[SyncEngine], Plan]) -> Plan:
     return made
 
 
+@same_as(SyncEngine)
 def sync(source: Any, destination: Any, **arguments: Any) -> Report:
     """Plan and apply in one go, and return what happened; raises GuardError before anything is changed."""
     with engine_of(source, destination, arguments) as engine:
         return engine.sync()
 
 
+@taking(SyncEngine)
 def check(source: Any, destination: Any, *, download: bool = False, **arguments: Any) -> CheckResult:
     """Compare the content of both sides: equal, different and unverified are three answers.
 
@@ -494,6 +502,7 @@ def check(source: Any, destination: Any, *, download: bool = False, **arguments:
         return engine.check(download=download)
 
 
+@taking(SyncEngine)
 def explain(source: Any, destination: Any, path: str, **arguments: Any) -> str:
     """Say what a sync would do with *path*, and why."""
     with engine_of(source, destination, arguments) as engine:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import ast
 import inspect
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any, Iterator, Set, Tuple
 
 import pytest
+from attrs import fields
 
 import syncengine
-from tests.trees import output_of
+from tests.trees import PROJECT, output_of
 
 COMPONENTS = {
     "SyncEngine",
@@ -59,6 +63,46 @@ def undocumented(value: Any) -> Iterator[str]:
 def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="has no attribute 'Synchronizer'"):
         syncengine.Synchronizer  # noqa: B018 - the access is the test
+
+
+TAKING = ("plan", "sync", "check", "explain", "history", "restore", "undo", "prune")
+
+
+@pytest.mark.parametrize("name", TAKING)
+def test_a_function_that_takes_the_arguments_of_an_engine_names_them(name: str) -> None:
+    found = inspect.signature(getattr(syncengine, name)).parameters
+    engine = {each.alias: each for each in fields(syncengine.SyncEngine) if each.init}
+    assert set(engine) <= set(found)
+    assert inspect.Parameter.VAR_KEYWORD not in {each.kind for each in found.values()}
+    assert all(found[name].default == engine[name].default for name in ("mode", "retain", "ignore_files"))
+    assert list(found)[-1] in engine
+
+
+MISSPELLED = """
+import syncengine
+syncengine.plan("a", "b", ignroe="*.tmp")
+syncengine.sync("a", "b", mode=3)
+syncengine.plan("a", "b", mode="two-way", guards={"max_delete": "5"}, ignore="*.tmp").drop("x")
+"""
+
+
+@pytest.mark.thorough
+def test_type_checkers_know_the_arguments(tmp_path: Path) -> None:
+    (tmp_path / "user.py").write_text(MISSPELLED)
+    command = [sys.executable, "-m", "mypy", "--strict", "--cache-dir", str(tmp_path / "cache"), "user.py"]
+    environment = {**os.environ, "MYPYPATH": str(PROJECT)}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    lines = [line for line in done.stdout.splitlines() if line.startswith("user.py")]
+    assert [line.split(":")[1] for line in lines if ": error: " in line] == ["3", "4"], done.stdout + done.stderr
+    assert 'Unexpected keyword argument "ignroe"' in lines[0]
+
+
+def test_what_holds_much_is_shown_in_a_line() -> None:
+    with syncengine.SyncEngine("memory://a", "memory://b", state=None, mode="two-way") as engine:
+        assert repr(engine) == "<SyncEngine memory://a, memory://b (two-way)>"
+        assert repr(engine.job()) == "<Job memory://a, memory://b (two-way)>"
+    hidden = repr(syncengine.SyncEngine("s3://user:planted-secret@b", "b", source_options={"key": "planted-secret"}))
+    assert "planted-secret" not in hidden
 
 
 FIRST_SYNC = """

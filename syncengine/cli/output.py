@@ -27,7 +27,7 @@ from typing import (
 import click
 
 from ..core.views import view as rendering
-from ..errors import StorageError
+from ..errors import StorageError, SyncInterrupted
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -91,6 +91,10 @@ class Output:
     def failure(self, error: BaseException) -> None:
         """Write an error of the library: its message, and how it came about where that is wanted."""
         self._trace(error)
+        if isinstance(error, SyncInterrupted):
+            # What follows in the message is for Python; how to go on here is said with the report.
+            self.error(str(error).partition(";")[0])
+            return
         # The keys of a file are told as the file has to spell them.
         self.error(str(error) if getattr(error, "issues", ()) else spelled(str(error), self.named))
 

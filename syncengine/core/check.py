@@ -11,6 +11,7 @@ from .comparator import Change, Equality
 from .entry import Kind, Problem
 from .merge import Views
 from .paths import shown
+from .views import view
 
 
 class Finding(str, Enum):
@@ -65,6 +66,10 @@ class CheckResult:
             f"{number:,} {finding.value.replace('_', ' ')}" for finding, number in self.counts.items() if number
         )
         return "\n".join([*lines, f"{self.equal:,} equal" + (f", {counts}" if counts else "")])
+
+    def _repr_html_(self) -> str:
+        page: str = view("check_html")(self)
+        return page
 
 
 _MARKS = {

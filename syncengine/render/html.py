@@ -12,6 +12,7 @@ from typing import Dict, Iterable, Iterator, List, Sequence
 
 from attrs import frozen
 
+from ..core.check import CheckResult
 from ..core.paths import shown
 from ..core.plan import Conflict, Operation, Plan
 from ..core.report import Outcome, Report, Status
@@ -66,6 +67,19 @@ def report_html(report: Report) -> str:
     return _page(
         summary_lines(report), next_lines(report), _report_groups(report), ("", "path", "size", "what happened")
     )
+
+
+def check_html(result: CheckResult) -> str:
+    """Return what a comparison found: a sentence, what could not be seen, and one folded table for each finding."""
+    alarms = [problem.message for problem in result.problems if problem.hides]
+    return _page((str(result).splitlines()[-1],), map(shown, alarms), _check_groups(result), ("path",))
+
+
+def _check_groups(result: CheckResult) -> Iterator[_Group]:
+    for finding, number in result.counts.items():
+        if number:
+            names = ((shown(path),) for path, found in result.findings if found is finding)
+            yield _Group(f"{count_text(number)} {finding.value.replace('_', ' ')}", number, names)
 
 
 def totals_html(totals: Totals) -> str:
@@ -159,7 +173,8 @@ def _page(header: Iterable[str], alarms: Iterable[str], groups: Iterator[_Group]
 
 
 def _details(group: _Group, titles: Sequence[str], *, is_open: bool) -> str:
-    rows = [_row(cells, _ROW_STYLES) for cells in islice(group.rows, ROWS_PER_GROUP)]
+    styles = _ROW_STYLES if len(titles) == len(_ROW_STYLES) else (_NAME,)
+    rows = [_row(cells, styles) for cells in islice(group.rows, ROWS_PER_GROUP)]
     left = group.number - len(rows)
     more = _paragraph(f"… and {count_text(left)} more") if left else ""
     state = " open" if is_open else ""

@@ -57,7 +57,7 @@ class Changes:
         return self._read(blocks=False)  # type: ignore[return-value]
 
 
-@frozen(eq=False)
+@frozen(eq=False, repr=False)
 class Job:
     """Everything that is known of one sync; each stage returns it with a little more.
 
@@ -99,6 +99,12 @@ class Job:
         default=Factory(lambda job: Rate(job.limits.requests_per_second, sleep=job.cancel.wait), takes_self=True)
     )
     """What listings, looks and operations draw on alike where ``requests_per_second`` is given."""
+
+    def __repr__(self) -> str:
+        urls = {side: endpoint.url for side, endpoint in self.endpoints.items()}
+        known = [name for name in ("snapshots", "plan", "report") if getattr(self, name)]
+        so_far = f", with {' and '.join(known)}" if known else ""
+        return f"<Job {urls.get(Side.SOURCE)}, {urls.get(Side.DESTINATION)} ({self.settings.mode.value}){so_far}>"
 
     def requests_to(self, side: Side) -> Optional[Rate]:
         """Return what calls to *side* draw on; None where they are not limited, or cost no network."""

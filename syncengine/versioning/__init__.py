@@ -22,6 +22,7 @@ from ..core.pruning import Keep
 from ..core.report import Report
 from ..engine import SyncEngine, engine_of, planned
 from ..errors import RecipeError
+from ..signatures import taking
 from .looking import History, history_of
 from .pruning import prune_of
 from .restoring import Ask, Restoring
@@ -42,6 +43,7 @@ __all__ = [
 ]
 
 
+@taking(SyncEngine)
 def history(source: Any, destination: Any, path: Optional[str] = None, **arguments: Any) -> History:
     """Return the runs of a pair, and with *path* the versions of that file, or of every file below that folder.
 
@@ -52,6 +54,7 @@ def history(source: Any, destination: Any, path: Optional[str] = None, **argumen
         return history_of(engine, path)
 
 
+@taking(SyncEngine)
 def restore(
     source: Any,
     destination: Any,
@@ -79,6 +82,7 @@ def restore(
     return planned(engine_of(source, destination, arguments), lambda engine: Restoring(engine, ask).plan())
 
 
+@taking(SyncEngine)
 def undo(run: Union[str, Report], source: Any = None, destination: Any = None, **arguments: Any) -> Plan:
     """Return the inverse plan of *run*, the id of a run of the pair, or its report; writes nothing.
 
@@ -103,6 +107,7 @@ def keeping(said: Mapping[str, Optional[int]], otherwise: Optional[Keep]) -> Kee
     return Keep.of(said)
 
 
+@taking(SyncEngine)
 def prune(
     source: Any,
     destination: Any,

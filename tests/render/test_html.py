@@ -10,7 +10,8 @@ from typing import Any, List, Tuple
 import pytest
 from attrs import evolve
 
-from syncengine.core.entry import Kind, Side, Stamp
+from syncengine.core.check import CheckResult, Finding
+from syncengine.core.entry import Kind, Problem, ProblemKind, Side, Stamp
 from syncengine.core.plan import Action, Endpoint, Operation, Plan, Reason, Settings, StateRef
 from syncengine.core.report import Outcome, Report, Status
 from syncengine.core.totals import Totals
@@ -42,6 +43,19 @@ class Page(HTMLParser):
 
     def handle_data(self, data: str) -> None:
         self.text += data
+
+
+def test_a_comparison_folds_each_finding_and_is_bounded() -> None:
+    findings = [(f"{HOSTILE}{number}", Finding.DIFFERENT) for number in range(3_000)]
+    unseen = Problem(ProblemKind.DENIED, "d", HOSTILE)
+    text = CheckResult(7, (*findings, ("new", Finding.ONLY_AT_SOURCE)), (unseen,))._repr_html_()
+    page = Page(text)
+    assert len(text.encode()) <= 64_000
+    assert "7 equal, 1 only at source, 3,000 different" in page.text
+    assert "… and 2,980 more" in page.text
+    assert page.tags.count("details") == 2
+    assert not {"script", "img"} & set(page.tags)
+    assert Page(CheckResult(2, ())._repr_html_()).text == "2 equal"
 
 
 def plan_of(paths: List[str], action: Action = Action.CREATE) -> Plan:
