@@ -68,9 +68,13 @@ class ConditionMemory:
 
     def recalled(self) -> Conditions:
         """Return what is known without asking the service."""
-        if self._found is None:
-            self._found = self._from_earlier()
-        return self._found or Conditions()
+        found = self._found
+        if found is None:
+            found = self._from_earlier()
+            # RACE: this takes no lock, so another thread may have found out by now; nothing known never replaces that.
+            if found is not None:
+                self._found = found
+        return found or self._found or Conditions()
 
     def settled(self, prefix: str) -> Conditions:
         """Return which conditions hold, found out by a reserved object below *prefix* where nobody knows yet.
@@ -81,9 +85,9 @@ class ConditionMemory:
             recalled = self.recalled()
             if recalled.known:
                 return recalled
-            self._found = probed(self.service, prefix)
-            self._keep(self._found)
-            return self._found
+            found = self._found = probed(self.service, prefix)
+            self._keep(found)
+            return found
 
     def settled_for_parts(self, prefix: str) -> bool:
         """Return whether conditions hold for uploads in parts, found out as the others are."""
