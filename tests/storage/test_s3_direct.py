@@ -27,7 +27,7 @@ from syncengine.storage.objects.obstore_options import StoreOptions
 from syncengine.storage.objects.obstore_s3 import s3_options
 from syncengine.storage.objects.s3_direct import DirectS3, Unclear, direct_to
 from syncengine.storage.objects.s3_unmade import plain_options
-from syncengine.storage.objects.signing import Credentials, encoded_path, encoded_query, signed
+from syncengine.storage.objects.signing import Credentials, digest_of_body, encoded_path, encoded_query, signed
 from syncengine.storage.protocol import ABSENT, ANYTHING, exactly
 
 NOW = datetime(2026, 11, 22, 20, 30, 5, tzinfo=timezone.utc)
@@ -58,9 +58,31 @@ def test_requests_are_signed_as_botocore_signs_them(
     assert ours["Authorization"] == request.headers["Authorization"]
 
 
+def test_a_request_with_content_is_signed_as_botocore_signs_it() -> None:
+    url, headers = "http://store.example/bucket/k", {"Content-Type": "text/plain", "x-amz-meta-mtime": "1.5"}
+    request = AWSRequest(method="PUT", url=url, headers=headers, data=b"content")
+    with patch("botocore.auth.get_current_datetime", return_value=NOW.replace(tzinfo=None)):
+        botocore.auth.S3SigV4Auth(BotocoreCredentials(KEY, SECRET), "s3", "eu-west-1").add_auth(request)
+
+    ours = signed(
+        "PUT",
+        "/bucket/k",
+        "",
+        {"Host": "store.example", **headers},
+        credentials=Credentials(KEY, SECRET),
+        region="eu-west-1",
+        now=NOW,
+        payload=digest_of_body(b"content"),
+    )
+
+    assert ours["Authorization"] == request.headers["Authorization"]
+
+
 def test_nothing_shows_who_signs() -> None:
     assert SECRET not in repr(Credentials(KEY, SECRET, "t"))
-    assert SECRET not in repr(DirectS3("http://h/b", StoreOptions("S3Store", {"secret_access_key": SECRET}, {})))
+    options = plain_options(HERE, "bucket", {})
+    assert isinstance(options, StoreOptions)
+    assert SECRET not in repr(DirectS3("http://h/b", options))
 
 
 # What is known without the filesystem

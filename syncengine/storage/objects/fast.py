@@ -31,14 +31,14 @@ _Result = TypeVar("_Result")
 # What obstore refuses in a key, or changes: odd parts, control characters, text that is no Unicode.
 _UNSPEAKABLE = re.compile("^/|//|/$|(?:^|/)\\.{1,2}(?:/|$)|[\x00-\x1f\x7f\ud800-\udfff]")
 _PIECE_BYTES = 1 << 20
-_HEADER_NAMES = {
+HEADER_NAMES = {
     "content_type": "Content-Type",
     "cache_control": "Cache-Control",
     "content_disposition": "Content-Disposition",
     "content_encoding": "Content-Encoding",
     "content_language": "Content-Language",
 }
-_FIELDS = {name.lower(): field for field, name in _HEADER_NAMES.items()}
+_FIELDS = {name.lower(): field for field, name in HEADER_NAMES.items()}
 
 
 class FastService:
@@ -93,7 +93,7 @@ class FastService:
         def call() -> Tuple[ObjectInfo, bytes]:
             result = self._obstore.get(self._store, key, options=pinned(expect))
             info = self._info(key, result.meta, result.attributes)
-            _check_version(key, expect, info.stamp)
+            check_version(key, expect, info.stamp)
             return info, _beginning(result, info.stamp.size, limit)
 
         info, content = self._bordered(key, call)
@@ -118,7 +118,7 @@ class FastService:
 
         def call() -> bytes:
             result = self._obstore.get(self._store, key, options=options)
-            _check_version(key, expect, self._dialect.stamp(result.meta))
+            check_version(key, expect, self._dialect.stamp(result.meta))
             return bytes(result.bytes())
 
         try:
@@ -152,7 +152,7 @@ class FastService:
 
     def _attributes(self, headers: Headers) -> Optional[Dict[str, str]]:
         """Return *headers* in obstore's words, None where it has none for them."""
-        named = {name: getattr(headers, field) for field, name in _HEADER_NAMES.items()}
+        named = {name: getattr(headers, field) for field, name in HEADER_NAMES.items()}
         own = {self._dialect.metadata_name(name): value for name, value in headers.metadata.items()}
         if headers.storage_class or not all(map(str.isascii, (*own, *own.values()))):
             return None
@@ -219,7 +219,8 @@ class FastService:
             raise _translated(error, key, self._secrets) from error
 
 
-def _check_version(key: str, expect: Optional[Stamp], found: Stamp) -> None:
+def check_version(key: str, expect: Optional[Stamp], found: Stamp) -> None:
+    """Raise PreconditionFailed where another version came than was asked for."""
     # Some servers take a condition and answer with whatever they have.
     if expect is None:
         return

@@ -116,14 +116,20 @@ def _beside(
     from .fast import FastService
     from .obstore_options import store_of
 
-    given = {}
+    direct = None
     if family.module == "s3":
         from .s3_direct import direct_to
 
-        given["direct"] = direct_to(options)
+        direct = direct_to(options)
+    given = {} if direct is None else {"direct": direct}
     base = family.base(filesystem, bucket, secrets=secrets, **given)
     try:
-        return FastService(base, store_of(options), secrets=secrets)
+        store = store_of(options)
+        if direct is None:
+            return FastService(base, store, secrets=secrets)
+        from .s3_small import SmallObjects
+
+        return SmallObjects(base, store, direct, secrets=secrets)
     except Exception as error:  # obstore's classes have no base of their own below Exception
         raise translated(error, bucket, secrets=secrets) from error
 

@@ -1,4 +1,4 @@
-"""Listings and deletions of S3 by plain requests of their own, for buckets that obstore reads and writes.
+"""Requests about one bucket of S3, made plainly: pages of listings, deletions, ranges, and whatever fits in one answer.
 
 obstore drops the slash of directory markers and fails at odd keys, and the filesystem takes a second to import. So a
 page is asked for here and read by its text. Whatever is not a plain answer is not interpreted: the filesystem asks
@@ -9,40 +9,25 @@ from __future__ import annotations
 
 import os
 import re
-from collections import deque
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
-from datetime import datetime, timedelta, timezone
-from http.client import HTTPConnection, HTTPException, HTTPSConnection
-from typing import Any, Deque, Dict, Iterator, List, Mapping, Optional
+from datetime import datetime, timezone
+from typing import Any, Iterator, List, Mapping, Optional, Tuple
 from urllib.parse import urlsplit
-from weakref import finalize
 
-from attrs import define, field, frozen
+from attrs import define, field
 
+from .exchange import Answer, Connections, Lost, Unclear, Unsent
 from .obstore_options import PROXIES, StoreOptions
 from .s3_listing import objects_in
 from .service import ObjectInfo
-from .signing import Credentials, encoded_path, encoded_query, signed
+from .signing import NOTHING, Credentials, digest_of_body, encoded_path, encoded_query, signed
+
+__all__ = ["DirectS3", "Lost", "Unclear", "Unsent", "direct_to"]
 
 FULL_PAGE = 1000
 _CONTENT = (200, 206)
 _TOKEN = re.compile(r"<NextContinuationToken>([^<&]+)</NextContinuationToken>")
 _SAFE_REGION = re.compile(r"^[a-z]{2}-[a-z]+-\d+$")
-
-
-class Unclear(Exception):
-    """An answer that is not interpreted here."""
-
-
-@frozen
-class Answer:
-    """What came back."""
-
-    status: int
-    content: bytes
-    etag: str
-    """Quoted, empty where the answer has none."""
 
 
 @define(eq=False)
@@ -51,10 +36,18 @@ class DirectS3:
 
     address: str
     options: StoreOptions = field(repr=False)
-    _idle: Deque[HTTPConnection] = field(factory=deque, init=False, repr=False)
+    _connections: Connections = field(init=False, repr=False)
+    _host: str = field(init=False)
+    _path: str = field(init=False)
+    _held: Optional[Tuple[datetime, Credentials]] = field(default=None, init=False, repr=False)
+    """Credentials that expire, and until when they are good."""
 
     def __attrs_post_init__(self) -> None:
-        finalize(self, _close, self._idle)
+        """Read the address once."""
+        place = urlsplit(self.address)
+        self._host, self._path = place.netloc, place.path
+        connect, read = (self.options.client[name].total_seconds() for name in ("connect_timeout", "read_timeout"))
+        self._connections = Connections(self.address, connect, read)
 
     def pages(self, prefix: str, *, start_after: str, page_size: int) -> Iterator[List[ObjectInfo]]:
         """Yield the pages of a listing, the next one asked for while one is handled; raises Unclear."""
@@ -75,7 +68,7 @@ class DirectS3:
                     content = None if coming is None else coming.result()
 
     def _page(self, query: Mapping[str, str]) -> bytes:
-        answer = self._asked("GET", "", query, {})
+        answer = self.ask("GET", "", {}, query=query)
         if answer.status != 200:
             raise Unclear(f"status {answer.status}")
         return answer.content
@@ -83,7 +76,7 @@ class DirectS3:
     def delete(self, key: str, etag: Optional[str]) -> Optional[int]:
         """Ask for a deletion, of the quoted version *etag* if given; return the status, None where it was lost."""
         try:
-            return self._asked("DELETE", key, {}, {"If-Match": etag} if etag else {}).status
+            return self.ask("DELETE", key, {"If-Match": etag} if etag else {}).status
         except Unclear:
             return None
 
@@ -92,50 +85,52 @@ class DirectS3:
 
         Some servers send the range under the status of a whole object: its length tells which it is.
         """
-        answer = self._asked("GET", key, {}, {"If-Match": etag, "Range": f"bytes={start}-{end - 1}"})
+        answer = self.ask("GET", key, {"If-Match": etag, "Range": f"bytes={start}-{end - 1}"})
         if answer.status not in _CONTENT or len(answer.content) != end - start or answer.etag != etag:
             raise Unclear(f"status {answer.status}, {len(answer.content)} bytes")
         return answer.content
 
     def close(self) -> None:
         """Close the connections that nobody uses."""
-        _close(self._idle)
+        self._connections.close()
 
-    def _asked(self, method: str, key: str, query: Mapping[str, str], headers: Mapping[str, str]) -> Answer:
-        place = urlsplit(self.address)
-        path = encoded_path(f"{place.path}/{key}" if key else place.path or "/")
-        text = encoded_query(query)
-        sent = self._signed(method, path, text, {"Host": place.netloc, **headers})
-        connection = self._connection(place.scheme, place.netloc)
-        try:
-            connection.request(method, f"{path}?{text}" if text else path, headers=sent)
-            with connection.getresponse() as response:
-                answer = Answer(response.status, response.read(), response.headers.get("ETag", ""))
-        except (OSError, HTTPException) as error:
-            connection.close()
-            raise Unclear(str(error)) from error
-        self._idle.append(connection)
-        return answer
+    def ask(
+        self,
+        method: str,
+        key: str,
+        headers: Mapping[str, str],
+        *,
+        content: bytes = b"",
+        query: Optional[Mapping[str, str]] = None,
+    ) -> Answer:
+        """Send one signed request about *key*, empty for the bucket; raises Unsent or Lost, and repeats nothing."""
+        path = encoded_path(f"{self._path}/{key}" if key else self._path or "/")
+        text = encoded_query(query) if query else ""
+        sent = self._signed(method, path, text, {"Host": self._host, **headers}, content)
+        return self._connections.ask(method, f"{path}?{text}" if text else path, sent, content)
 
-    def _signed(self, method: str, path: str, query: str, headers: Mapping[str, str]) -> Dict[str, str]:
-        payer = {"X-Amz-Request-Payer": "requester"} if self.options.config.get("request_payer") else {}
-        credentials = _credentials(self.options)
-        if credentials is None:
-            return {**headers, **payer}
-        region = str(self.options.config["region"])
+    def _signed(
+        self, method: str, path: str, query: str, headers: Mapping[str, str], content: bytes
+    ) -> Mapping[str, str]:
+        given = {**headers, "X-Amz-Request-Payer": "requester"} if self.options.config.get("request_payer") else headers
         now = datetime.now(timezone.utc)
-        return signed(method, path, query, {**headers, **payer}, credentials=credentials, region=region, now=now)
+        credentials = self._credentials(now)
+        if credentials is None:
+            return given
+        region, payload = str(self.options.config["region"]), digest_of_body(content) if content else NOTHING
+        return signed(method, path, query, given, credentials=credentials, region=region, now=now, payload=payload)
 
-    def _connection(self, scheme: str, host: str) -> HTTPConnection:
-        with suppress(IndexError):
-            return self._idle.pop()
-        kind = HTTPSConnection if scheme == "https" else HTTPConnection
-        return kind(host, timeout=_seconds(self.options))
-
-
-def _close(idle: Deque[HTTPConnection]) -> None:
-    while idle:
-        idle.pop().close()
+    def _credentials(self, now: datetime) -> Optional[Credentials]:
+        config: Mapping[str, Any] = self.options.config
+        if config.get("skip_signature"):
+            return None
+        if self.options.credentials is None:
+            return Credentials(config["access_key_id"], config["secret_access_key"], config.get("session_token"))
+        if self._held is None or now >= self._held[0]:
+            provided = self.options.credentials()
+            found = Credentials(provided["access_key_id"], provided["secret_access_key"], provided["token"])
+            self._held = provided["expires_at"], found
+        return self._held[1]
 
 
 def direct_to(options: StoreOptions) -> Optional[DirectS3]:
@@ -152,21 +147,6 @@ def direct_to(options: StoreOptions) -> Optional[DirectS3]:
         return DirectS3(address if in_host else f"{address}/{bucket}", options)
     host = f"s3.{region}.amazonaws.com"
     return DirectS3(f"https://{bucket}.{host}" if in_host else f"https://{host}/{bucket}", options)
-
-
-def _credentials(options: StoreOptions) -> Optional[Credentials]:
-    config: Mapping[str, Any] = options.config
-    if config.get("skip_signature"):
-        return None
-    if options.credentials is not None:
-        provided = options.credentials()
-        return Credentials(provided["access_key_id"], provided["secret_access_key"], provided["token"])
-    return Credentials(config["access_key_id"], config["secret_access_key"], config.get("session_token"))
-
-
-def _seconds(options: StoreOptions) -> float:
-    limit: timedelta = options.client["read_timeout"]
-    return limit.total_seconds()
 
 
 def _next_token(content: bytes) -> Optional[str]:

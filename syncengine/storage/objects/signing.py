@@ -1,6 +1,6 @@
 """Signature Version 4 of the AWS, by which S3 and what speaks its language know who asks.
 
-Only requests without a body are signed here, and obstore and botocore sign their own. The rules are those of "Signing
+obstore and botocore sign their own requests; this is for those that are made plainly. The rules are those of "Signing
 AWS requests" in the documentation of the AWS; that the results are botocore's is tested.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 from datetime import datetime
+from functools import lru_cache
 from typing import Dict, Mapping, Optional
 from urllib.parse import quote
 
@@ -27,6 +28,11 @@ class Credentials:
     key: str = field(repr=False)
     secret: str = field(repr=False)
     token: Optional[str] = field(default=None, repr=False)
+
+
+def digest_of_body(content: bytes) -> str:
+    """Return by what a body is named in the signature of its request."""
+    return hashlib.sha256(content).hexdigest()
 
 
 def encoded_path(path: str) -> str:
@@ -57,26 +63,28 @@ def signed(
     credentials: Credentials,
     region: str,
     now: datetime,
+    payload: str = NOTHING,
 ) -> Dict[str, str]:
-    """Return *headers*, ``Host`` among them, with what signs a request without a body.
+    """Return *headers*, ``Host`` among them, with what signs a request of the body whose digest is *payload*.
 
     *path* and *query* are encoded already; *now* is in UTC.
     """
     moment = now.strftime("%Y%m%dT%H%M%SZ")
     scope = f"{moment[:8]}/{region}/s3/aws4_request"
-    given = {**headers, "X-Amz-Date": moment, "X-Amz-Content-SHA256": NOTHING}
+    given = {**headers, "X-Amz-Date": moment, "X-Amz-Content-SHA256": payload}
     if credentials.token:
         given["X-Amz-Security-Token"] = credentials.token
     lines = {name.lower(): " ".join(given[name].split()) for name in given}
     names = ";".join(sorted(lines))
-    listed = "".join(f"{name}:{lines[name]}\n" for name in sorted(lines))
-    request = "\n".join((method, path, query, listed, names, NOTHING))
+    listed = "".join([f"{name}:{lines[name]}\n" for name in sorted(lines)])
+    request = "\n".join((method, path, query, listed, names, payload))
     text = "\n".join((_ALGORITHM, moment, scope, hashlib.sha256(request.encode()).hexdigest()))
     signature = _keyed(_key(credentials.secret, scope), text).hex()
     authorization = f"{_ALGORITHM} Credential={credentials.key}/{scope}, SignedHeaders={names}, Signature={signature}"
     return {**given, "Authorization": authorization}
 
 
+@lru_cache(maxsize=8)
 def _key(secret: str, scope: str) -> bytes:
     key = b"AWS4" + secret.encode()
     for part in scope.split("/"):
@@ -85,4 +93,4 @@ def _key(secret: str, scope: str) -> bytes:
 
 
 def _keyed(key: bytes, text: str) -> bytes:
-    return hmac.new(key, text.encode(), hashlib.sha256).digest()
+    return hmac.digest(key, text.encode(), "sha256")

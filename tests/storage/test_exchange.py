@@ -1,0 +1,175 @@
+"""Requests over connections that stay open: every framing of an answer is read, and what is torn is never an answer."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from contextlib import contextmanager
+from typing import Iterator, List
+from unittest.mock import patch
+
+import pytest
+
+from syncengine.storage.objects import exchange
+from syncengine.storage.objects.exchange import Connections, Lost, Unsent
+
+
+class Speaker:
+    """A server that says just these bytes for each request, and counts the connections it was asked over."""
+
+    def __init__(self, *answers: bytes) -> None:
+        self.answers = list(answers)
+        self.asked: List[bytes] = []
+        self.connections = 0
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.address = f"http://127.0.0.1:{self._listener.getsockname()[1]}/bucket"
+        self._thread = threading.Thread(target=self._serve)
+        self._thread.start()
+
+    def _serve(self) -> None:
+        while self.answers:
+            connection = self._listener.accept()[0]
+            self.connections += 1
+            with connection:
+                self._speak(connection)
+
+    def _speak(self, connection: socket.socket) -> None:
+        while self.answers:
+            request = b""
+            while b"\r\n\r\n" not in request:
+                piece = connection.recv(65536)
+                if not piece:
+                    return
+                request += piece
+            self.asked.append(request)
+            answer = self.answers.pop(0)
+            connection.sendall(answer)
+            if b"HTTP/1.1" not in answer or b"close" in answer or answer.endswith(TORN):
+                return
+
+    def end(self) -> None:
+        self.answers.clear()
+        self._listener.close()
+        self._thread.join(20)
+
+
+TORN = b"<torn>"
+
+
+@contextmanager
+def saying(*answers: bytes) -> Iterator[Speaker]:
+    speaker = Speaker(*answers)
+    try:
+        yield speaker
+    finally:
+        speaker.end()
+
+
+def answer(*lines: str, content: bytes = b"") -> bytes:
+    return "\r\n".join((*lines, "\r\n")).encode() + content
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        answer("HTTP/1.1 200 OK", "Content-Length: 7", content=b"content"),
+        answer("HTTP/1.1 200 OK", "content-length:7", "Connection: close", content=b"content"),
+        answer("HTTP/1.1 100 Continue") + answer("HTTP/1.1 200 OK", "Content-Length: 7", content=b"content"),
+        answer("HTTP/1.1 200", "Transfer-Encoding: chunked", content=b"3\r\ncon\r\n4;x=y\r\ntent\r\n0\r\n\r\n"),
+        answer("HTTP/1.1 200", "Transfer-Encoding: Chunked", content=b"7\r\ncontent\r\n0\r\nEnd: yes\r\n\r\n"),
+        answer("HTTP/1.0 200 OK", "Content-Length: 7", content=b"content"),
+        answer("HTTP/1.0 200 OK", content=b"content"),
+    ],
+)
+def test_every_framing_is_read(said: bytes) -> None:
+    with saying(said) as speaker:
+        connections = Connections(speaker.address, 20, 20)
+
+        found = connections.ask("GET", "/bucket/k", {"Host": "h"})
+
+        connections.close()
+    assert (found.status, found.content) == (200, b"content")
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"",
+        b"HTTP/1.1 200 OK\r\nContent-Le",
+        answer("HTTP/1.1 200 OK", "Content-Length: 70", content=b"content"),
+        answer("HTTP/1.1 200 OK", "Content-Length: -7", content=b"content"),
+        answer("HTTP/1.1 200 OK", "Content-Length: 7_0", content=b"content"),
+        answer("HTTP/1.1 200", "Transfer-Encoding: chunked", content=b"3\r\ncontent\r\n0\r\n\r\n"),
+        answer("HTTP/1.1 200", "Transfer-Encoding: chunked", content=b"7\r\ncontent\r\n"),
+        answer("HTTP/1.1 200", "Transfer-Encoding: gzip", content=b"content"),
+        answer("HTTP/1.1 fine", content=b"content"),
+        answer("HTTP/1.1 200 OK", "no header", content=b"content"),
+        answer("ICY 200 OK", content=b"content"),
+    ],
+)
+def test_what_is_torn_or_unlike_http_is_no_answer(said: bytes) -> None:
+    with saying(said + TORN) as speaker:
+        connections = Connections(speaker.address, 20, 20)
+
+        with pytest.raises(Lost):
+            connections.ask("PUT", "/bucket/k", {"Host": "h"}, b"content")
+
+        assert len(speaker.asked) == 1, "nothing is repeated"
+        connections.close()
+
+
+def test_nobody_there_is_known_to_have_been_asked_nothing() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+
+    with pytest.raises(Unsent):
+        Connections(f"http://127.0.0.1:{port}", 20, 20).ask("PUT", "/k", {}, b"content")
+
+
+FINE = answer("HTTP/1.1 200 OK", "Content-Length: 2", content=b"ok")
+
+
+def test_one_connection_serves_many_requests_and_none_after_a_pause() -> None:
+    with saying(FINE, FINE, FINE) as speaker:
+        connections = Connections(speaker.address, 20, 20)
+        for _ in range(2):
+            assert connections.ask("GET", "/k", {}).content == b"ok"
+        assert speaker.connections == 1
+
+        with patch.object(exchange, "_IDLE_SECONDS", -1.0):
+            assert connections.ask("GET", "/k", {}).content == b"ok"
+
+        connections.close()
+    assert speaker.connections == 2
+
+
+@pytest.mark.parametrize("rest", [b"more than was announced", FINE])
+def test_a_connection_that_says_more_than_was_asked_is_not_used_again(rest: bytes) -> None:
+    with saying(FINE + rest + TORN, FINE) as speaker:
+        connections = Connections(speaker.address, 20, 20)
+
+        assert [connections.ask("GET", "/k", {}).content for _ in range(2)] == [b"ok", b"ok"]
+
+        connections.close()
+    assert speaker.connections == 2
+
+
+def test_an_answer_to_a_look_has_no_content_whatever_it_announces() -> None:
+    said = answer("HTTP/1.1 200 OK", "Content-Length: 700", 'ETag: "x"')
+    with saying(said, FINE) as speaker:
+        connections = Connections(speaker.address, 20, 20)
+
+        found = connections.ask("HEAD", "/k", {})
+
+        assert (found.content, found.etag, found.headers["content-length"]) == (b"", '"x"', "700")
+        assert connections.ask("GET", "/k", {}).content == b"ok"
+        connections.close()
+    assert speaker.connections == 1
+
+
+def test_a_server_that_is_silent_for_too_long_has_not_answered() -> None:
+    with saying(b"HTTP/1.1 200 OK\r\n") as speaker:
+        connections = Connections(speaker.address, 20, 0.05)
+
+        with pytest.raises(Lost):
+            connections.ask("GET", "/k", {})
