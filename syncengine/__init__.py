@@ -15,44 +15,20 @@ if TYPE_CHECKING:
     from .core.check import Finding as Finding
     from .core.comparator import Change as Change
     from .core.comparator import FileComparator as FileComparator
-    from .core.entry import (
-        Entry as Entry,
-    )
-    from .core.entry import (
-        Kind as Kind,
-    )
-    from .core.entry import (
-        Problem as Problem,
-    )
-    from .core.entry import (
-        Side as Side,
-    )
-    from .core.entry import (
-        Snapshot as Snapshot,
-    )
-    from .core.entry import (
-        Stamp as Stamp,
-    )
+    from .core.entry import Entry as Entry
+    from .core.entry import Kind as Kind
+    from .core.entry import Problem as Problem
+    from .core.entry import Side as Side
+    from .core.entry import Snapshot as Snapshot
+    from .core.entry import Stamp as Stamp
     from .core.guards import Guards as Guards
     from .core.guards import Limit as Limit
-    from .core.modes import (
-        ComparisonMode as ComparisonMode,
-    )
-    from .core.modes import (
-        ConflictPolicy as ConflictPolicy,
-    )
-    from .core.modes import (
-        InitialSyncPreference as InitialSyncPreference,
-    )
-    from .core.modes import (
-        Retain as Retain,
-    )
-    from .core.modes import (
-        SymlinkPolicy as SymlinkPolicy,
-    )
-    from .core.modes import (
-        SyncMode as SyncMode,
-    )
+    from .core.modes import ComparisonMode as ComparisonMode
+    from .core.modes import ConflictPolicy as ConflictPolicy
+    from .core.modes import InitialSyncPreference as InitialSyncPreference
+    from .core.modes import Retain as Retain
+    from .core.modes import SymlinkPolicy as SymlinkPolicy
+    from .core.modes import SyncMode as SyncMode
     from .core.plan import Action as Action
     from .core.plan import Conflict as Conflict
     from .core.plan import Operation as Operation
@@ -63,87 +39,33 @@ if TYPE_CHECKING:
     from .core.report import Status as Status
     from .core.totals import Totals as Totals
     from .core.versions import Version as Version
-    from .engine import (
-        SyncEngine as SyncEngine,
-    )
-    from .engine import (
-        apply as apply,
-    )
-    from .engine import (
-        check as check,
-    )
-    from .engine import (
-        explain as explain,
-    )
-    from .engine import (
-        last_report as last_report,
-    )
-    from .engine import (
-        plan as plan,
-    )
-    from .engine import (
-        scan as scan,
-    )
-    from .engine import (
-        sync as sync,
-    )
-    from .errors import (
-        AccessDenied as AccessDenied,
-    )
-    from .errors import (
-        GuardError as GuardError,
-    )
-    from .errors import (
-        NoSpace as NoSpace,
-    )
-    from .errors import (
-        NotFound as NotFound,
-    )
-    from .errors import (
-        PartialApplyError as PartialApplyError,
-    )
-    from .errors import (
-        PlanError as PlanError,
-    )
-    from .errors import (
-        PlanFormatError as PlanFormatError,
-    )
-    from .errors import (
-        PreconditionFailed as PreconditionFailed,
-    )
-    from .errors import (
-        RecipeError as RecipeError,
-    )
-    from .errors import (
-        ScanError as ScanError,
-    )
-    from .errors import (
-        StalePlanError as StalePlanError,
-    )
-    from .errors import (
-        StateError as StateError,
-    )
-    from .errors import (
-        StorageError as StorageError,
-    )
-    from .errors import (
-        SyncError as SyncError,
-    )
-    from .errors import (
-        SyncInterrupted as SyncInterrupted,
-    )
-    from .errors import (
-        Throttled as Throttled,
-    )
-    from .errors import (
-        Unavailable as Unavailable,
-    )
-    from .errors import (
-        UnresolvedConflictsError as UnresolvedConflictsError,
-    )
-    from .errors import (
-        Unsupported as Unsupported,
-    )
+    from .engine import SyncEngine as SyncEngine
+    from .engine import apply as apply
+    from .engine import check as check
+    from .engine import explain as explain
+    from .engine import last_report as last_report
+    from .engine import plan as plan
+    from .engine import scan as scan
+    from .engine import sync as sync
+    from .errors import AccessDenied as AccessDenied
+    from .errors import GuardError as GuardError
+    from .errors import NoSpace as NoSpace
+    from .errors import NotFound as NotFound
+    from .errors import PartialApplyError as PartialApplyError
+    from .errors import PlanError as PlanError
+    from .errors import PlanFormatError as PlanFormatError
+    from .errors import PreconditionFailed as PreconditionFailed
+    from .errors import RecipeError as RecipeError
+    from .errors import ScanError as ScanError
+    from .errors import StalePlanError as StalePlanError
+    from .errors import StateError as StateError
+    from .errors import StorageError as StorageError
+    from .errors import SyncError as SyncError
+    from .errors import SyncInterrupted as SyncInterrupted
+    from .errors import Throttled as Throttled
+    from .errors import Unavailable as Unavailable
+    from .errors import UnresolvedConflictsError as UnresolvedConflictsError
+    from .errors import Unsupported as Unsupported
     from .events import Event as Event
     from .events import Observer as Observer
     from .pipeline import Job as Job

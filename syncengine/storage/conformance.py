@@ -145,15 +145,32 @@ class Bytes:
 
 
 def check(make: Factory) -> None:
-    """Run every check and raise NotConforming with all that failed."""
-    failures: List[str] = []
-    for one in CHECKS:
-        try:
-            one(make)
-        except NotConforming as error:
-            failures.append(f"{name_of(one)}: {error}")
+    """Run every check and raise NotConforming with all that failed, also by an exception that nobody expected."""
+    errors = ((one, _attempted(one, make)) for one in CHECKS)
+    failures = [f"{name_of(one)}: {_finding(error)}" for one, error in errors if error is not None]
     if failures:
         raise NotConforming("\n".join(failures))
+
+
+def _attempted(call: Callable[..., Any], *arguments: Any) -> Optional[Exception]:
+    """Return what *call* raises, or None: this is the border to a client under test, which may raise anything."""
+    try:
+        call(*arguments)
+    except Exception as error:  # noqa: BLE001 - whatever a client raises is a finding about it
+        return error
+    return None
+
+
+def _finding(error: Exception) -> str:
+    """Return what a check found, or what a client raised where it should not have and the call that led to it."""
+    import traceback
+
+    if isinstance(error, NotConforming):
+        return str(error)
+    kind = "only subclasses of StorageError may be raised" if not isinstance(error, StorageError) else "unexpected"
+    calls = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == __file__]
+    where = f" at `{calls[-1].line}`" if calls else ""
+    return f"{kind}: {type(error).__name__}: {error}{where}"
 
 
 def name_of(one: Check) -> str:
@@ -538,15 +555,11 @@ _Change = Callable[[StorageClientProtocol, str, Precondition, bytes], None]
 
 def _one_of_two(subject: Subject, what: str, change: _Change, path: str, expect: Precondition) -> None:
     barrier = threading.Barrier(2)
-    successes: List[bytes] = []
+    ends: List[Optional[Exception]] = []
 
     def run(client: StorageClientProtocol, content: bytes) -> None:
         barrier.wait(10)
-        try:
-            change(client, path, expect, content)
-        except PreconditionFailed:
-            return
-        successes.append(content)
+        ends.append(_attempted(change, client, path, expect, content))
 
     pairs = ((subject.client, b"first"), (subject.again(), b"second"))
     threads = [threading.Thread(target=run, args=pair) for pair in pairs]
@@ -554,7 +567,10 @@ def _one_of_two(subject: Subject, what: str, change: _Change, path: str, expect:
         thread.start()
     for thread in threads:
         thread.join()
-    _need(len(successes) == 1, f"{what} at once: {len(successes)} of 2 succeeded")
+    for error in ends:
+        if error is not None and not isinstance(error, PreconditionFailed):
+            raise error
+    _need(ends.count(None) == 1, f"{what} at once: {ends.count(None)} of 2 succeeded")
 
 
 def sets_times_where_it_says_so(make: Factory) -> None:

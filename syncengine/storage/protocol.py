@@ -176,9 +176,14 @@ class NarrowPrune(Prune, Protocol):
 
 
 class StorageClientProtocol(Protocol):
-    """One location of a sync. Paths are keys relative to its root; the root itself is the empty string.
+    """One location of a sync: five methods, and the two attributes ``identity`` and ``capabilities``.
 
-    Every method raises subclasses of StorageError only. Keys are literal: ``a[1].txt`` is one file.
+    Paths are keys relative to its root; the root itself is the empty string. Every method raises subclasses of
+    StorageError only. Keys are literal: ``a[1].txt`` is one file.
+
+    The rule of every *expect*: what stands at the path is looked at right before, and another state than the expected
+    one raises PreconditionFailed with nothing done. ``ANYTHING`` is content with any state, with nothing there, too:
+    so a write replaces or creates, and deleting what is not there succeeds.
     """
 
     identity: str
@@ -208,7 +213,10 @@ class StorageClientProtocol(Protocol):
         """
 
     def delete(self, path: str, *, expect: Precondition) -> None:
-        """Delete one file; raises PreconditionFailed where another version stands there."""
+        """Delete one file; raises PreconditionFailed where another version stands there, or none where one should.
+
+        With ``ANYTHING`` a file that is missing already is no error.
+        """
 
 
 @runtime_checkable
