@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Iterable, Optional, Tuple
 import click
 
 from .options import Pair, subcommand
-from .output import Output
+from .output import Output, quoted
 
 if TYPE_CHECKING:
     from ..core.plan import Plan
@@ -60,7 +60,7 @@ def command(
     if approve is not None:
         plan = plan.approve(by=approve, note=note)
     plan.save(place)
-    output.plan(plan)
+    output.plan(plan, rest=f"`syncengine show {quoted(place)} --itemize` shows all")
     output.saved(plan, place)
 
 

@@ -131,19 +131,22 @@ class Output:
             return True
         return variables.get("TERM") != "dumb" and stream.isatty()
 
-    def plan(self, plan: Plan, *, blockers: bool = True) -> None:
-        """Show a plan to people: in colour where standard output takes it, and with what blocks it unless told not."""
+    def plan(self, plan: Plan, *, blockers: bool = True, rest: str = "`syncengine plan --itemize` shows all") -> None:
+        """Show a plan to people: in colour where standard output takes it, and with what blocks it unless told not.
+
+        *rest* says what shows the lines that do not fit.
+        """
         from attrs import evolve
 
         said = [evolve(each, message=spelled(each.message, self.named)) for each in plan.blockers if blockers]
         if not plan.operations or not self.colored(sys.stdout):
-            self.result(rendering("plan_text")(plan, said))
+            self.result(rendering("plan_text")(plan, said, rest=rest))
             return
         from rich.console import Console
 
         console = Console(force_terminal=True, highlight=False)
         with console.capture() as painted:
-            console.print(rendering("plan_rich")(plan, said))
+            console.print(rendering("plan_rich")(plan, said, rest=rest))
         self.result(painted.get())
 
     def plan_view(self, plan: Plan, view: Optional[str], page: Optional[str], *, saved: Optional[str] = None) -> None:
@@ -157,7 +160,7 @@ class Output:
         elif view == "markdown":
             self.result(plan.to_markdown())
         else:
-            self.plan(plan)
+            self.plan(plan, rest="--itemize shows all")
 
     def lines(self, items: Iterable[str]) -> None:
         """Write lines to standard output while they come; none at all where there is none."""

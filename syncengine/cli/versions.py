@@ -60,7 +60,8 @@ def done(asked: Request, output: Output, manner: Manner, make: Callable[[SyncEng
             return _saved(plan, output, manner)
         asks = not manner.yes and bool(plan.operations)
         if not manner.as_json and (asks or not output.quiet):
-            output.plan(plan, blockers=False)  # a blocked plan is refused next, and the refusal says why
+            # A blocked plan is refused next, and the refusal says why.
+            output.plan(plan, blockers=False, rest="saved with -o, `syncengine show --itemize` shows all")
         elif manner.as_json and asks:
             click.echo(str(plan), err=True, color=False)
         if not plan.operations:

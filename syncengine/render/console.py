@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, List, Optional, Sequence
 from ..core.guards import Blocker
 from ..core.plan import Plan
 from .rows import Row, Section, blocker_row, header_lines, item_rows
-from .text import FIRST_LINES
+from .text import ALL_LINES, FIRST_LINES
 from .units import count_text
 
 if TYPE_CHECKING:
@@ -25,10 +25,10 @@ _STYLES = {
 }
 
 
-def plan_rich(plan: Plan, blockers: Optional[Sequence[Blocker]] = None) -> RenderableType:
+def plan_rich(plan: Plan, blockers: Optional[Sequence[Blocker]] = None, *, rest: str = ALL_LINES) -> RenderableType:
     """Return a plan as something rich can print: the summary, what blocks it, and its first rows.
 
-    *blockers* stand for the plan's own, in other words.
+    *blockers* stand for the plan's own, in other words; *rest* says what shows the rows that do not fit.
     """
     from rich.console import Group
     from rich.text import Text
@@ -43,7 +43,7 @@ def plan_rich(plan: Plan, blockers: Optional[Sequence[Blocker]] = None) -> Rende
         parts.append(_table(first))
     left = len(plan.conflicts) + len(plan.operations) - len(first)
     if left:
-        parts.append(Text(f"… and {count_text(left)} more", style="dim"))
+        parts.append(Text(f"… and {count_text(left)} more ({rest})", style="dim"))
     return Group(*parts)
 
 

@@ -345,8 +345,10 @@ def header_lines(plan: Plan) -> Iterator[str]:
     yield f"{count_text(totals.unchanged)} unchanged, {count_text(totals.excluded)} excluded"
     if totals.to_record:
         yield f"{counted(totals.to_record, 'row')} to record in the state"
-    if any(totals.requests.values()) and any(map(_costs_requests, (plan.source, plan.destination))):
-        first, *rest = [(side, number) for side, number in totals.requests.items() if number]
+    sides = {Side.SOURCE: plan.source, Side.DESTINATION: plan.destination}
+    charged = [(side, number) for side, number in totals.requests.items() if number and _costs_requests(sides[side])]
+    if charged:
+        first, *rest = charged
         asked = f"{counted(first[1], 'request')} at the {first[0].value}"
         yield " and ".join([f"about {asked}", *(f"{count_text(number)} at the {side.value}" for side, number in rest)])
     yield from problem_lines(plan)

@@ -52,8 +52,14 @@ def item_line(row: Row, width: int = NAME_WIDTH) -> str:
     return f"{place}   {row.detail}"
 
 
-def plan_text(plan: Plan, blockers: Optional[Sequence[Blocker]] = None) -> str:
-    """Return the summary of a plan and its first lines; *blockers* stand for the plan's own, in other words."""
+ALL_LINES = "plan.itemize() gives all"
+
+
+def plan_text(plan: Plan, blockers: Optional[Sequence[Blocker]] = None, *, rest: str = ALL_LINES) -> str:
+    """Return the summary of a plan and its first lines; *blockers* stand for the plan's own, in other words.
+
+    *rest* says what shows those lines that do not fit.
+    """
     blocked = [blocker_row(blocker) for blocker in (plan.blockers if blockers is None else blockers)]
     items = list(islice(item_rows(plan), FIRST_LINES))
     width = min(max([NAME_WIDTH, *(len(row.name) for row in items)]), WIDEST_NAME)
@@ -61,7 +67,7 @@ def plan_text(plan: Plan, blockers: Optional[Sequence[Blocker]] = None) -> str:
     lines += [item_line(row, width) for row in (*blocked, *items)]
     left = len(plan.conflicts) + len(plan.operations) - len(items)
     if left:
-        lines.append(f"… and {count_text(left)} more")
+        lines.append(f"… and {count_text(left)} more ({rest})")
     return "\n".join(lines)
 
 

@@ -316,7 +316,7 @@ SECRET_PARAMETER = re.compile(
 """A query parameter by whose name its value grants access."""
 
 _PARAMETER_VALUE = re.compile(
-    r"(?i)([?&;][^=&?#;\s]*"
+    r"(?i)([?&;](?!max-keys=)[^=&?#;\s]*"
     r"(?:sig|token|secret|passw|credential|key|auth)[^=&?#;\s]*=)[^&#;\s'\"]+"
 )
 _USER_INFORMATION = re.compile(r"(?i)([a-z][a-z0-9+.-]*://)[^/@\s]*:[^/@\s]*@")
@@ -328,6 +328,8 @@ def redacted(text: str, secrets: Iterable[str] = ()) -> str:
 
     >>> redacted("GET https://u:pw@h/x?sig=abc failed", ["pw"])
     'GET https://***@h/x?sig=*** failed'
+    >>> redacted("GET https://h/?max-keys=1000&continuation-token=abc")
+    'GET https://h/?max-keys=1000&continuation-token=***'
     """
     for secret in sorted({*secrets}, key=len, reverse=True):
         for form in _forms(secret):

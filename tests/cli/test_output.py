@@ -364,6 +364,28 @@ def test_the_common_options_stand_before_the_command_or_after_it(run: Run) -> No
     assert "Traceback" in run("-v", "plan", "missing", "b").stderr
 
 
+REST = {
+    ("plan", "a", "b"): "… and 7 more (--itemize shows all)",
+    ("show", "plan.json"): "… and 7 more (--itemize shows all)",
+    (
+        "edit",
+        "plan.json",
+        "-o",
+        "new.json",
+        "--keep",
+        "*",
+    ): "… and 7 more (`syncengine show new.json --itemize` shows all)",
+    ("sync", "a", "b", "--yes"): "… and 7 more (`syncengine plan --itemize` shows all)",
+}
+
+
+@pytest.mark.parametrize(("arguments", "rest"), REST.items(), ids=map(" ".join, REST))
+def test_a_plan_that_is_cut_names_what_shows_all(arguments: Sequence[str], rest: str, run: Run, sides: Path) -> None:
+    write(sides, {f"a/{number:02}": "" for number in range(25)})
+    run("plan", "a", "b", "-o", "plan.json")
+    assert rest in run(*arguments).stdout.splitlines()
+
+
 def test_a_quiet_run_says_one_line_where_something_was_done_and_nothing_otherwise(run: Run) -> None:
     done = run("sync", "a", "b", "--yes", "-q")
     assert (done.code, len(done.stdout.splitlines()), done.stderr) == (0, 1, "")
