@@ -166,6 +166,7 @@ def test_a_write_that_was_done_and_never_answered_is_recognised_by_its_content(
 def test_what_somebody_else_wrote_meanwhile_is_not_taken_for_an_own_write_without_an_answer(
     losing: Wire, tmp_path: Path
 ) -> None:
+    pytest.importorskip("obstore", reason="botocore repeats a lost request at once, so nobody can come in between")
     (tmp_path / "f").write_bytes(b"ours")
     client = losing.server.client(losing.server.bucket())
     client.prove()
