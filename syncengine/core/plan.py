@@ -502,7 +502,7 @@ class Plan(Tabular):
         raise KeyError(path)
 
     def where(self, match: Optional[Match] = None, **fields: Any) -> Plan:
-        """Return the part of this plan that matches a pattern, a predicate, another plan, ids, or fields."""
+        """Return the part of this plan, maybe none, that matches a pattern, a predicate, a plan, ids, or fields."""
         chosen = self._chosen(match, fields)
         return self.edited(operation for operation in self.operations if chosen(operation))
 
@@ -519,7 +519,10 @@ class Plan(Tabular):
         return self.edited(operation for operation in self.operations if chosen(operation))
 
     def drop(self, match: Match, **fields: Any) -> Plan:
-        """Return this plan without the operations that match, and without the groups they belong to."""
+        """Return this plan without the operations that match, and without the groups they belong to.
+
+        A pattern that matches nothing leaves all operations: ``bool(plan.where(pattern))`` tells a misspelled one.
+        """
         chosen = self._whole_groups(self._chosen(match, fields))
         return self.edited(operation for operation in self.operations if not chosen(operation))
 
