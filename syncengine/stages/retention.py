@@ -186,9 +186,10 @@ class Border:
     def __exit__(self, kind: object, error: Optional[BaseException], trace: object) -> None:
         if error is None or isinstance(error, SyncError) or not isinstance(error, Exception):
             return
+        from ..storage.causes import shown_cause
         from ..storage.translation import translated
 
-        raise translated(error, self._path) from error
+        raise translated(error, self._path) from shown_cause(error, ())
 
 
 border = Border

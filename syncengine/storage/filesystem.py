@@ -18,6 +18,7 @@ from typing import Any, Deque, Dict, Iterable, Iterator, List, Optional, Tuple, 
 from ..core.entry import Entry, Extent, Kind, Listed, Problem, ProblemKind, Stamp
 from ..core.paths import encoded, is_reserved, parent, refusal, shown
 from ..errors import NotFound, PreconditionFailed, StorageError, SyncError, Unavailable, Unsupported
+from .causes import shown_cause
 from .drivers import Child, Driver, Incoming, driver_for
 from .protocol import Expectation, Precondition, Prune, Source, exactly
 from .quirks import Info, entry_from_info
@@ -91,8 +92,8 @@ class FsspecStorageClient:
             yield
         except SyncError:
             raise
-        except Exception as error:
-            raise translated(_root_cause(error), path, secrets=self._secrets) from error
+        except Exception as error:  # noqa: BLE001 - a border: it is raised again, translated
+            raise translated(_root_cause(error), path, secrets=self._secrets) from shown_cause(error, self._secrets)
 
     # Looking
 

@@ -10,7 +10,7 @@ import re
 from hashlib import sha256
 from typing import Any, Dict, List, Mapping, Tuple
 
-from .links import Link, without_user_information
+from .links import Link, user_information, without_user_information
 from .translation import SECRET_PARAMETER, texts_in
 
 _DEFAULT_PORTS = {"ftp": 21, "sftp": 22}
@@ -140,14 +140,17 @@ def _url_above(url: str) -> str:
     return f"{scheme}://{path.rpartition('/')[0]}{chained}{rest}"
 
 
+_KEYS_IN_A_CONNECTION_STRING = re.compile(r"(?i)(?:AccountKey|SharedAccessSignature)=([^;]+)")
+
+
 def secrets_of(links: List[Link], options: Mapping[str, Any]) -> Tuple[str, ...]:
     """Return every text that no message may show: values of options, and what a URL carries before its @."""
     hidden = set(texts_in({name: value for name, value in options.items() if name not in SELECTING}))
     for link in links:
         own = {name: value for name, value in link.options.items() if name not in SELECTING}
         hidden.update(texts_in(own))
-        match = re.match(r"^[A-Za-z][A-Za-z0-9+.-]*://([^/@]*)@", link.url)
-        if match is not None and link.canonical not in _CONTAINER_BEFORE_AT:
-            hidden.update(match.group(1).split(":"))
+        if link.canonical not in _CONTAINER_BEFORE_AT:
+            hidden.update(user_information(link.url))
+    hidden.update(key for text in tuple(hidden) for key in _KEYS_IN_A_CONNECTION_STRING.findall(text))
     places = {text for link in links for text in (link.path, *texts_in({"host": link.options.get("host")}))}
     return tuple(sorted(text for text in hidden - places if len(text) > 2))

@@ -12,6 +12,7 @@ from attrs import frozen
 
 from ..core.paths import shown
 from ..errors import RecipeError
+from .causes import shown_cause
 from .translation import SECRET_PARAMETER, redacted
 
 _CACHES = ("simplecache", "blockcache", "filecache", "cached")
@@ -93,8 +94,7 @@ def _link(protocol: str, part: str, options: Dict[str, Any]) -> Link:
 
     filesystem_class = address_class(protocol, part) or class_of(protocol)
     _refuse_signed(part)
-    from_url = filesystem_class._get_kwargs_from_urls(part)  # noqa: SLF001 - what fsspec asks of every class
-    path = filesystem_class._strip_protocol(part)  # noqa: SLF001
+    from_url, path = _read(filesystem_class, part)
     if not isinstance(path, str):
         raise RecipeError(f"{redacted(part)}: a root is one place, not several")
     query = part.partition("?")[2]
@@ -108,6 +108,17 @@ def _link(protocol: str, part: str, options: Dict[str, Any]) -> Link:
     configured = configured_options(filesystem_class, protocol, merged)
     unseen = tuple(name for name in ("user", "username", "password") if from_url.get(name) and name not in options)
     return Link(protocol, filesystem_class, path, {**configured, **merged}, part, unseen)
+
+
+def _read(filesystem_class: Any, part: str) -> Tuple[Dict[str, Any], Any]:
+    """Return the options and the path that a URL holds; raises RecipeError for one that says no place."""
+    try:
+        from_url = filesystem_class._get_kwargs_from_urls(part)  # noqa: SLF001 - what fsspec asks of every class
+        return from_url, filesystem_class._strip_protocol(part)  # noqa: SLF001
+    except ValueError as error:
+        hidden = user_information(part)
+        message = f"{without_user_information(redacted(part, hidden))}: {redacted(str(error), hidden)}"
+        raise RecipeError(f"{shown(message)}; check the URL") from shown_cause(error, hidden)
 
 
 def configured_options(filesystem_class: Any, protocol: str, options: Mapping[str, Any]) -> Dict[str, Any]:
@@ -165,6 +176,12 @@ def is_sshfs(filesystem_class: Any) -> bool:
     from .quirks import family_of_class
 
     return family_of_class(filesystem_class).name == "sshfs"
+
+
+def user_information(url: str) -> Tuple[str, ...]:
+    """Return the parts of what *url* carries before its @."""
+    match = re.match(r"^[A-Za-z][A-Za-z0-9+.-]*://([^/@]*)@", url)
+    return tuple(match.group(1).split(":")) if match is not None else ()
 
 
 def without_user_information(url: str) -> str:

@@ -6,6 +6,7 @@ from typing import Any, Callable, Dict, List, Mapping, Tuple, TypeVar
 
 from ..core.modes import SymlinkPolicy
 from ..errors import SyncError
+from .causes import shown_cause
 from .links import Link, is_sshfs
 from .protocol import StorageClientProtocol
 from .translation import redacted, translated
@@ -34,8 +35,8 @@ def _bordered(call: Callable[[], _Result], url: str, secrets: Tuple[str, ...]) -
         return call()
     except SyncError:
         raise
-    except Exception as error:
-        raise translated(error, redacted(url, secrets), secrets=secrets) from error
+    except Exception as error:  # noqa: BLE001 - a border: it is raised again, translated
+        raise translated(error, redacted(url, secrets), secrets=secrets) from shown_cause(error, secrets)
 
 
 def _filesystem_of(url: str, options: Mapping[str, Any]) -> Any:
@@ -120,5 +121,5 @@ def open_live(
         return _served(filesystem, path, identity=identity, storage=storage, secrets=secrets, private=rebuilt)
     except SyncError:
         raise
-    except Exception as error:
-        raise translated(error, secrets=secrets) from error
+    except Exception as error:  # noqa: BLE001 - a border: it is raised again, translated
+        raise translated(error, secrets=secrets) from shown_cause(error, secrets)

@@ -23,6 +23,7 @@ from . import sftp_changing as changing
 from . import sftp_packets as packets
 from . import sftp_renaming as renaming
 from . import sftp_writing as writing
+from .causes import shown_cause
 from .protocol import ABSENT, Precondition, Prune, Source, exactly
 from .sftp_abilities import Abilities, abilities_of, capabilities_of
 from .sftp_channel import Channel
@@ -82,8 +83,8 @@ class SftpStorageClient:
             yield
         except SyncError:
             raise
-        except Exception as error:
-            raise translated(error, path, secrets=self._secrets) from error
+        except Exception as error:  # noqa: BLE001 - a border: it is raised again, translated
+            raise translated(error, path, secrets=self._secrets) from shown_cause(error, self._secrets)
 
     def _run(self, path: str, work: Callable[[Channel], Awaitable[Any]], *, again: bool = False) -> Any:
         with self._bordered(path):
@@ -346,9 +347,9 @@ def sftp_client(
         abilities = connection.run(partial(_asked, connection))
         made = CopyingSftpStorageClient if abilities.copies else SftpStorageClient
         return made(connection, abilities, root, identity=identity, symlinks=symlinks, secrets=secrets)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - a border: it is raised again, translated
         connection.close()
-        raise translated(error, "", secrets=secrets) from error
+        raise translated(error, "", secrets=secrets) from shown_cause(error, secrets)
 
 
 async def _asked(connection: Connection, channel: Channel) -> Abilities:

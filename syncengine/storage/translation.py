@@ -166,7 +166,8 @@ _PROBLEM_KINDS: Tuple[Tuple[_Kind, ProblemKind], ...] = (
 def translated(error: BaseException, path: str = "", *, secrets: Iterable[str] = ()) -> StorageError:
     """Return the StorageError that says what *error*, raised by some library about *path*, means to a caller.
 
-    ``raise translated(error, path) from error`` keeps the original; *secrets* never appear in the message.
+    ``raise translated(error, path, secrets=secrets) from shown_cause(error, secrets)`` keeps the original as far as
+    it shows none of *secrets*; they never appear in the message.
     """
     if isinstance(error, StorageError):
         return error

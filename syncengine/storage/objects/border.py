@@ -7,6 +7,7 @@ from typing import Callable, Iterable, Iterator
 
 from ...core.paths import shown
 from ...errors import NotFound, PreconditionFailed, SyncError
+from ..causes import shown_cause
 from ..protocol import Expectation, Precondition
 from ..translation import translated
 
@@ -25,8 +26,8 @@ class Border:
             yield
         except SyncError:
             raise
-        except Exception as error:
-            raise translated(error, key, secrets=self.secrets) from error
+        except Exception as error:  # noqa: BLE001 - a border: it is raised again, translated
+            raise translated(error, key, secrets=self.secrets) from shown_cause(error, self.secrets)
 
     @contextmanager
     def writing(self, key: str, expect: Precondition) -> Iterator[None]:

@@ -22,6 +22,7 @@ from ...errors import (
     Unavailable,
     Unsupported,
 )
+from ..causes import shown_cause
 from ..protocol import Expectation, Precondition
 from ..translation import redacted, translated, without_markup
 from .dialects import DIALECTS, pinned
@@ -215,8 +216,8 @@ class FastService:
             return call()
         except StorageError:
             raise
-        except Exception as error:  # obstore's classes have no base of their own below Exception
-            raise _translated(error, key, self._secrets) from error
+        except Exception as error:  # noqa: BLE001 - obstore's classes have no base of their own below Exception
+            raise _translated(error, key, self._secrets) from shown_cause(error, self._secrets)
 
 
 def check_version(key: str, expect: Optional[Stamp], found: Stamp) -> None:

@@ -9,6 +9,7 @@ from typing import Any, Callable, Iterable, Mapping, Optional, Tuple, Union
 from attrs import frozen
 
 from ...errors import RecipeError, StorageError
+from ..causes import shown_cause
 from ..object_store import ObjectStorageClient
 from ..quirks import family_of, qualified_names
 from ..translation import translated
@@ -130,14 +131,14 @@ def _beside(
         from .s3_small import SmallObjects
 
         return SmallObjects(base, store, direct, secrets=secrets)
-    except Exception as error:  # obstore's classes have no base of their own below Exception
-        raise translated(error, bucket, secrets=secrets) from error
+    except Exception as error:  # noqa: BLE001 - obstore's classes have no base of their own below Exception
+        raise translated(error, bucket, secrets=secrets) from shown_cause(error, secrets)
 
 
 def _options(family: _Family, filesystem: Any, bucket: str, secrets: Tuple[str, ...]) -> Union[StoreOptions, str]:
     """Return what an obstore store of *bucket* is made with, or the reason why there cannot be one."""
     try:
         found: Union[StoreOptions, str] = family.options_function("options")(filesystem, bucket)
-    except Exception as error:
-        raise translated(error, bucket, secrets=secrets) from error
+    except Exception as error:  # noqa: BLE001 - a border: it is raised again, translated
+        raise translated(error, bucket, secrets=secrets) from shown_cause(error, secrets)
     return found
