@@ -260,6 +260,27 @@ def matchings(world: World, seen: Callable[[str], bool]) -> Iterator[List[Tuple[
     yield from chosen
 
 
+def unsynced(world: World, *, renames: bool = False) -> Set[str]:
+    """Return the contents of files that the other side never had.
+
+    With *renames* an edit may follow the file that the other user renamed meanwhile (R4): under its new name stands
+    the agreed version, and that edit replaced it.
+    """
+    return {
+        content
+        for side in (SOURCE, DESTINATION)
+        for path, content in world.tree(side).items()
+        if world.base.get(path) != Row(content) and not (renames and _may_be_followed(world, path, side))
+    }
+
+
+def _may_be_followed(world: World, new: str, side: str) -> bool:
+    return any(
+        row.live and row.content and _is_rename(world, old, new, side) and world.tree(other(side))[old] != row.content
+        for old, row in world.base.items()
+    )
+
+
 def _is_rename(world: World, old: str, new: str, side: str) -> bool:
     here, there = world.tree(side), world.tree(other(side))
     if old in here or old not in there or new in world.base or here[new] != world.base[old].content:

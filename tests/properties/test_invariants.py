@@ -29,7 +29,8 @@ from syncengine.stages import execution
 from syncengine.state.manager import Run
 
 from .depth import holds
-from .reference_model import MODES, POLICIES, Row, Tree, clashes
+from .reference_model import MODES, POLICIES, Row, Tree, World, clashes
+from .reference_model import unsynced as unsynced_in
 from .worlds import EPOCH, Pair, Tape, failing, right_before
 
 NAMES = ("a", "b", "c.txt", "d", "d/x", "d/y", "d/e", "d/e/z", "e/a")
@@ -80,10 +81,10 @@ def made(kinds: str, base: Path, world: Dict[str, Dict[str, Any]], **arguments: 
     return pair
 
 
-def unsynced(pair: Pair) -> Set[str]:
-    """Return the contents of files that the other side never had."""
-    rows = pair.remembered()
-    return {text for tree in pair.trees() for path, text in tree.items() if rows.get(path) != Row(text)}
+def unsynced(pair: Pair, *ways: Dict[str, Any]) -> Set[str]:
+    """Return the contents of files that the other side never had, and that a run in one of *ways* may not destroy."""
+    followed = any(way["mode"] == "two-way" and way["renames"] for way in ways)
+    return unsynced_in(World(*pair.trees(), pair.remembered()), renames=followed)
 
 
 def in_trash(pair: Pair) -> Set[str]:
@@ -121,7 +122,7 @@ def test_no_version_that_nobody_else_had_is_lost(
 ) -> None:
     """I1: what was unsynced before a run is in a tree or in the trash after it."""
     pair = made(kinds, tmp_path, world)
-    before = unsynced(pair)
+    before = unsynced(pair, way)
     pair.run(**way)
     assert before - pair.contents() == set()
 
@@ -293,7 +294,7 @@ def test_a_run_killed_at_any_call_is_finished_by_the_next(
     while dead:
         at += 1
         pair = made(kinds, tmp_path, world)
-        before = unsynced(pair)
+        before = unsynced(pair, way)
         image = pair.base / "state-of-before"
         shutil.copytree(pair.state, image) if pair.state.exists() else image.mkdir()
         dead = pair.killed(at, **way)
@@ -380,10 +381,7 @@ def test_recognising_renames_only_refines(
         pair = made(kinds, tmp_path, {"agreed": agreed, "source": {}, "destination": {}})
         pair.places[side].rename(old, "renamed")
         pair.edit(side.other, {path: text and text.replace("*", f"other {path}") for path, text in other.items()})
-        before = unsynced(pair)
-        if renames and other.get(old) is not None:
-            # The edit follows the rename, so what was renamed is the agreed version that the other user replaced.
-            before -= {agreed[old].replace("*", f"agreed {old}")}
+        before = unsynced(pair, {"mode": mode, "renames": renames})
         plan, report = pair.run(mode=mode, conflict=policy, renames=renames)
         assert report.ok
         assert before - pair.contents() == set()
@@ -455,7 +453,7 @@ def test_what_could_not_be_seen_is_left_alone(
         trees = [{path: text for path, text in tree.items() if is_hidden(path)} for tree in pair.trees()]
         return [*trees, {path: row for path, row in pair.rows().items() if is_hidden(path)}]
 
-    before, lost = hidden(), unsynced(pair)
+    before, lost = hidden(), unsynced(pair, way)
     tape = Tape(blind={blind: prefix})
     pair.run(tape, **way)
     assert hidden() == before
@@ -541,7 +539,7 @@ def test_a_stale_plan_leaves_alone_what_changed(
         plan = Plan.from_json(engine.plan().to_json())
     touched, side = _an_end_of(plan, data)
     written_over = {text for p, text in pair.tree(side).items() if is_within(p, touched) or is_within(touched, p)}
-    before = unsynced(pair) - written_over
+    before = unsynced(pair, way) - written_over
     pair.write(side, touched, "late")
     report = syncengine.apply(plan, on_stale="skip", progress=False)
     pair.observe()
@@ -697,7 +695,7 @@ def test_a_fault_stops_only_what_depends_on_it(
     """I22: everything else is done and recorded, and the next run leaves what a faultless one would have."""
     whole, pair = made(kinds, tmp_path, world), made(kinds, tmp_path, world)
     whole.run(**way)
-    before = unsynced(pair)
+    before = unsynced(pair, way)
     tape = Tape(failing(at))
     _, report = pair.run(tape, **way)
     assert before - pair.contents() == set()
@@ -940,9 +938,9 @@ def test_modes_may_follow_each_other_in_any_order(
 ) -> None:
     """I30: what was unsynced is still there after any sequence of modes, and the state was true after each."""
     pair = made(kinds, tmp_path, world)
-    before = unsynced(pair)
+    before = unsynced(pair, *sequence)
     for way in sequence:
-        before |= unsynced(pair)
+        before |= unsynced(pair, *sequence)
         pair.run(**way)
         pair.remembered()
     assert before - pair.contents() == set()

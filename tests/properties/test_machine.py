@@ -23,7 +23,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 from syncengine import Side
 from syncengine.core.paths import parents
 
-from .reference_model import MODES, POLICIES, Rules, World, clashes, matchings, sync, within
+from .reference_model import MODES, POLICIES, Rules, World, clashes, matchings, sync, unsynced, within
 from .worlds import Pair, Tape, failing, right_before
 
 NAMES = ("a", "b", "a.b", "d", "d/x", "d/y", "d/e", "d/e/z", "e/a")
@@ -198,7 +198,7 @@ class SyncMachine(RuleBasedStateMachine):
             engine.apply(plan)
         self.pair.observe()
         self.fresh = False
-        lost = (self.unsynced(before) - superseded | set(written)) - self.pair.contents()
+        lost = (self.unsynced(before, way) - superseded | set(written)) - self.pair.contents()
         assert not lost, f"lost by an edit during the run: {lost}"
         self.pair.remembered()
 
@@ -249,13 +249,8 @@ class SyncMachine(RuleBasedStateMachine):
 
         return Tape(whole, blind=blind)
 
-    def unsynced(self, world: World) -> Set[str]:
-        return {
-            content
-            for side in Side
-            for path, content in world.tree(side.value).items()
-            if path not in world.base or not world.base[path].live or world.base[path].content != content
-        }
+    def unsynced(self, world: World, way: Way) -> Set[str]:
+        return unsynced(world, renames=way.renames and way.mode == "two-way")
 
     def check_written(self, way: Way, tape: Tape) -> None:
         if way.mode != "two-way":
@@ -267,7 +262,7 @@ class SyncMachine(RuleBasedStateMachine):
     ) -> None:
         self.fresh = False
         found, rows = self.pair.trees(), self.pair.remembered()
-        lost = self.unsynced(before) - self.pair.contents()
+        lost = self.unsynced(before, way) - self.pair.contents()
         assert not lost, f"lost: {lost}"
         expected = list(self.expected(before, way, preference))
         same = [each for each in expected if (each.source, each.destination) == found and each.base == rows]

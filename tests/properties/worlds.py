@@ -12,8 +12,9 @@ import shutil
 import threading
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Callable, ClassVar, Dict, Iterator, List, Mapping, Optional, Set, Tuple, Type
+from typing import Any, Callable, ClassVar, Container, Dict, Iterator, List, Mapping, Optional, Set, Tuple, Type
 from uuid import uuid4
+from weakref import WeakValueDictionary
 
 import fsspec
 from attrs import define, evolve, field
@@ -108,6 +109,10 @@ class FlatFileSystem(BareFileSystem):
     store: ClassVar[Dict[str, bytes]] = {}
 
     def ls(self, path: str, detail: bool = True, **kwargs: Any) -> List[Any]:
+        # Of a key that also begins others a store lists those others, as s3fs does.
+        if self._strip_protocol(path) in self._directories():
+            found = self._inside(self._strip_protocol(path))
+            return found if detail else [info["name"] for info in found]
         try:
             return super().ls(path, detail, **kwargs)
         except FileNotFoundError:
@@ -123,13 +128,23 @@ class FlatFileSystem(BareFileSystem):
             raise FileNotFoundError(path)
         return {"name": path, "type": "directory", "size": 0}
 
+    @classmethod
+    def keep_only(cls, buckets: Container[str]) -> None:
+        for key in [key for key in cls.store if key.partition("/")[0] not in buckets]:
+            del cls.store[key]
+
 
 class Flat:
     """A bucket of that store."""
 
+    _living: ClassVar[WeakValueDictionary[str, Flat]] = WeakValueDictionary()
+
     def __init__(self, _: Path) -> None:
         fsspec.register_implementation("flat", FlatFileSystem, clobber=True)
         self.bucket = uuid4().hex
+        self._living[self.bucket] = self
+        # Every listing looks at all keys, and a property makes hundreds of buckets, one world after the other.
+        FlatFileSystem.keep_only(self._living)
 
     @property
     def url(self) -> str:

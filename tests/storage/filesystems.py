@@ -41,13 +41,16 @@ class BareFileSystem(AbstractFileSystem):
         path = self._strip_protocol(path)
         if path in self.store:
             return [self._info_of(path)] if detail else [path]
-        directories = self._directories()
-        if path and path not in directories:
+        if path and path not in self._directories():
             raise FileNotFoundError(path)
+        found = self._inside(path)
+        return found if detail else [info["name"] for info in found]
+
+    def _inside(self, path: str) -> List[Dict[str, Any]]:
         inside = f"{path}/" if path else ""
         files = [self._info_of(name) for name in self.store if _is_direct(name, inside)]
-        below = [{"name": name, "type": "directory", "size": 0} for name in directories if _is_direct(name, inside)]
-        return files + below if detail else [info["name"] for info in files + below]
+        below = (name for name in self._directories() if _is_direct(name, inside))
+        return files + [{"name": name, "type": "directory", "size": 0} for name in below]
 
     def _open(self, path: str, mode: str = "rb", **kwargs: Any) -> Any:
         if mode == "rb":
