@@ -123,6 +123,12 @@ class MemorySide:
             if path.startswith(prefix)
         }
 
+    def directories(self) -> Set[str]:
+        start = len(self.root) + 1
+        found = (path[start:] for path in self.filesystem.pseudo_dirs if path.startswith(self.root + "/"))
+        implied = (above for path in self.files() for above in parents(path))
+        return {path for path in (*found, *implied) if TRASH_FOLDER not in path}
+
 
 PAIRS = {
     "local-local": (LocalSide, LocalSide),
