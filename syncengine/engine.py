@@ -528,7 +528,7 @@ def engine_of(source: Any, destination: Any, arguments: Mapping[str, Any]) -> Sy
     for name in arguments:
         if name not in names:
             near = meant(name, names)
-            raise RecipeError(f"unknown argument {name!r}" + (f"; did you mean {near.as_argument}?" if near else ""))
+            raise RecipeError(f"unknown argument {name!r}" + (f"; {near.hint(near.as_argument)}" if near else ""))
     return SyncEngine(source, destination, **arguments)
 
 

@@ -325,7 +325,7 @@ def _guard_hint(name: str) -> str:
 def _hint(name: str) -> str:
     near = meant(name, KEYS)
     valid = sorted([*KEYS, *(f"guards.{key}" for key in GUARD_KEYS)])
-    return f"did you mean {near.as_key}?" if near else f"valid keys: {', '.join(valid)}"
+    return near.hint(near.as_key) if near else f"valid keys: {', '.join(valid)}"
 
 
 def _issues(text: str) -> Iterator[str]:

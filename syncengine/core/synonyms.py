@@ -31,7 +31,7 @@ class Meant:
     def as_argument(self) -> str:
         """How Python spells it."""
         if self.name == PLAN:
-            return "syncengine.plan(...), which says what a sync would do"
+            return "syncengine.plan, which says what a sync would do"
         if self.value is not None:
             return f"{self.name}={self.value!r}"
         guard = self.name.partition(_GUARD)[2]
@@ -55,6 +55,10 @@ class Meant:
         if self.name == PLAN:
             return "`syncengine plan`, which says what the recipe would do"
         return repr(self.name) if self.value is None else f'{self.name} = "{self.value}"'
+
+    def hint(self, spelled: str) -> str:
+        """Return the end of a message that suggests it, as it is *spelled* there."""
+        return f"use {spelled}" if self.name == PLAN else f"did you mean {spelled}?"
 
 
 PLAN = "plan"

@@ -21,7 +21,7 @@ MEANT: Dict[str, Optional[str]] = {
     "ingore": "'ignore'",
     "includ": "'include'",
     "delete": "mode='source-to-destination'",
-    "dry_run": "syncengine.plan(...), which says what a sync would do",
+    "dry_run": "syncengine.plan, which says what a sync would do",
     "max_delete": "guards={'max_delete': ...}",
     "max_delet": "guards={'max_delete': ...}",
     "allow_mass": None,
@@ -51,6 +51,11 @@ def test_every_word_of_another_tool_names_something_that_is_there(word: str) -> 
     assert ours.value is None or choice(CHOICES[ours.name], ours.value, ours.name)
     assert ours.name not in DARING
     assert word not in ARGUMENTS
+
+
+def test_a_command_is_named_and_not_asked_about() -> None:
+    hints = [Meant(name).hint("it") for name in (PLAN, "ignore")]
+    assert hints == ["use it", "did you mean it?"]
 
 
 SPELLINGS = [
