@@ -173,6 +173,11 @@ def is_racy(stamp: Stamp, observed_ns: int, granularity_ns: int) -> bool:
     return stamp.mtime_ns > observed_ns - max(granularity_ns, least)
 
 
+def racy_since(observed_ns: int, granularity_ns: int) -> int:
+    """Return the time before which no stamp that was observed then is racy, whatever kind of clock it comes from."""
+    return observed_ns - max(granularity_ns, RACE_WINDOW_NS, COARSE_WINDOW_NS)
+
+
 @frozen
 class FileComparator:
     """Compares two or three views of a path in one of the five comparison modes.

@@ -10,7 +10,7 @@ from typing import Callable, Dict, Iterable, List, Mapping, Optional, Set, Tuple
 
 from attrs import define, field
 
-from ..core.comparator import COARSE_WINDOW_NS, is_racy
+from ..core.comparator import is_racy, racy_since
 from ..core.entry import Base, Kind, Side, Stamp
 from ..core.folding import Folding
 from ..core.paths import is_within, parent, parents
@@ -176,7 +176,7 @@ class Learned:
     def _racy_sides(self, kind: Kind, source: Stamp, destination: Stamp, looked_ns: int) -> Tuple[Side, ...]:
         if kind is not _FILE:
             return ()
-        window = looked_ns - max(self._coarsest_ns, COARSE_WINDOW_NS)
+        window = racy_since(looked_ns, self._coarsest_ns)
         if (source.mtime_ns or 0) < window and (destination.mtime_ns or 0) < window:
             return ()  # nearly every file was written long ago
         return self._racy(kind, {Side.SOURCE: source, Side.DESTINATION: destination}, looked_ns)
