@@ -49,7 +49,6 @@ def _record(result: CheckResult) -> Dict[str, Any]:
         "findings": [{"path": path, "finding": finding.value} for path, finding in result.findings],
         "problems": [
             {"path": problem.path, "kind": problem.kind.value, "message": problem.message}
-            for problem in result.problems
-            if problem.hides
+            for problem in result.not_compared
         ],
     }

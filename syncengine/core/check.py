@@ -8,7 +8,7 @@ from typing import Dict, Iterable, List, Mapping, Optional, Tuple
 from attrs import frozen
 
 from .comparator import Change, Equality
-from .entry import Kind, Problem
+from .entry import Kind, Problem, ProblemKind
 from .merge import Views
 from .paths import shown
 from .views import view
@@ -40,6 +40,11 @@ class CheckResult:
         return counts
 
     @property
+    def not_compared(self) -> Tuple[Problem, ...]:
+        """What could not be seen, and links, pipes and the like, which were seen and are no content to compare."""
+        return tuple(problem for problem in self.problems if problem.kind is not ProblemKind.LEFTOVER)
+
+    @property
     def ok(self) -> bool:
         """Whether every file of both sides was seen and proven equal."""
         return not self.findings and not any(problem.hides for problem in self.problems)
@@ -61,11 +66,11 @@ class CheckResult:
         lines = [
             f"{_MARKS[finding]} {shown(path)}  {finding.value.replace('_', ' ')}" for path, finding in self.findings
         ]
-        lines += [f"? {problem.message}" for problem in self.problems if problem.hides]
-        counts = ", ".join(
-            f"{number:,} {finding.value.replace('_', ' ')}" for finding, number in self.counts.items() if number
-        )
-        return "\n".join([*lines, f"{self.equal:,} equal" + (f", {counts}" if counts else "")])
+        lines += [f"? {shown(problem.message)}" for problem in self.not_compared]
+        counts = [f"{number:,} {finding.value.replace('_', ' ')}" for finding, number in self.counts.items() if number]
+        if self.not_compared:
+            counts.append(f"{len(self.not_compared):,} not compared")
+        return "\n".join([*lines, ", ".join([f"{self.equal:,} equal", *counts])])
 
     def _repr_html_(self) -> str:
         page: str = view("check_html")(self)
@@ -84,8 +89,11 @@ def checked(changes: Iterable[object], problems: Iterable[Problem]) -> CheckResu
     """Return the answer that a stream of changes without any state gives; *problems* is read after the stream."""
     equal = 0
     findings: List[Tuple[str, Finding]] = []
+    collisions: List[Problem] = []
     for change in changes:
-        if isinstance(change, Views) or not isinstance(change, Change):
+        if isinstance(change, Views) and change.collision:
+            collisions.append(change.problem)
+        if not isinstance(change, Change):
             continue
         if change.clash:
             findings.append((change.path, Finding.DIFFERENT))
@@ -94,7 +102,7 @@ def checked(changes: Iterable[object], problems: Iterable[Problem]) -> CheckResu
             equal += finding is None
             if finding is not None:
                 findings.append((change.path, finding))
-    return CheckResult(equal, tuple(findings), tuple(problems))
+    return CheckResult(equal, tuple(findings), (*collisions, *problems))
 
 
 def _finding(change: Change) -> Optional[Finding]:

@@ -14,7 +14,7 @@ from attrs import define, evolve, field, frozen
 
 from ..errors import ScanError
 from .blocks import Block, length_of_block
-from .entry import Base, Entry, Excluded, Extent, Kind, Pack, Problem, Seen, Side, Stamp
+from .entry import Base, Entry, Excluded, Extent, Kind, Pack, Problem, ProblemKind, Seen, Side, Stamp
 from .packs import Rows, Run
 from .paths import is_within, precedes, shown
 
@@ -235,6 +235,12 @@ class Views:
     region: Optional[Region] = None
     collision: bool = False
     """One side holds both a file and a directory of this name, which the other side cannot."""
+
+    @property
+    def problem(self) -> Problem:
+        """What to say of a collision."""
+        message = f"{shown(self.path)} is a file and a directory on one side, which the other side cannot hold"
+        return Problem(ProblemKind.COLLISION, self.path, message, "plan")
 
     def entry(self, side: Side) -> Optional[Entry]:
         """Return what *side* holds."""

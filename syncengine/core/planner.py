@@ -112,8 +112,7 @@ class Planner:
         self._directories.survives(views)
         self._clashes.keep(views)
         if views.collision:
-            message = f"{shown(views.path)} is a file and a directory on one side, which the other side cannot hold"
-            self.problems.append(Problem(ProblemKind.COLLISION, views.path, message, "plan"))
+            self.problems.append(views.problem)
             return
         assert views.region is not None
         if not views.region.excluded:

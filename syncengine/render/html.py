@@ -71,7 +71,7 @@ def report_html(report: Report) -> str:
 
 def check_html(result: CheckResult) -> str:
     """Return what a comparison found: a sentence, what could not be seen, and one folded table for each finding."""
-    alarms = [problem.message for problem in result.problems if problem.hides]
+    alarms = [problem.message for problem in result.not_compared]
     return _page((str(result).splitlines()[-1],), map(shown, alarms), _check_groups(result), ("path",))
 
 

@@ -88,8 +88,16 @@ def test_the_text_names_every_path_and_every_number() -> None:
         "* c  different",
         "? d  unverified",
         "? u cannot be listed",
-        "1,000 equal, 1 only at source, 1 only at destination, 1 different, 1 unverified",
+        "? dev is a device",
+        "1,000 equal, 1 only at source, 1 only at destination, 1 different, 1 unverified, 2 not compared",
     ]
+
+
+def test_a_file_with_a_directory_of_its_name_is_a_problem_and_never_equal() -> None:
+    result = checked([change("f", equality=EQUAL), Views("clash", None, None, None, collision=True)], [])
+
+    assert (result.equal, result.ok, result.exit_code) == (1, False, 7)
+    assert [(problem.kind, problem.path) for problem in result.problems] == [(ProblemKind.COLLISION, "clash")]
 
 
 def test_equal_sides_need_one_line() -> None:
