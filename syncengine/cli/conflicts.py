@@ -8,7 +8,7 @@ import click
 
 from ..core.units import counted
 from ..errors import SyncInterrupted, UnresolvedConflictsError
-from .options import Pair, json_option, places_argument, request, subcommand, sync_options
+from .options import Pair, Request, json_option, places_argument, request, subcommand, sync_options
 from .output import Output, stopping
 
 if TYPE_CHECKING:
@@ -47,9 +47,10 @@ def command(
     """List the open conflicts of two places, or resolve some of them.
 
     Without --resolve nothing is written; ends with 4 where a conflict is open, else with 0. With it only the
-    conflicts that match are carried out, and the rest of the plan is left for the next sync.
+    conflicts that match are carried out, and the rest of the plan is left for the next sync. What both sides disagree
+    on is listed whatever --conflict says of it; a mode that is not given is two-way.
     """
-    with request(context, places).engine(output) as engine:
+    with _asking(request(context, places)).engine(output) as engine:
         plan = engine.plan()
         if decisions:
             context.exit(_resolved(engine, _decided(plan, decisions, context), output, context, yes=yes))
@@ -60,6 +61,11 @@ def command(
         else:
             output.lines(_described(plan.unresolved))
     context.exit(UnresolvedConflictsError.exit_code if plan.unresolved else 0)
+
+
+def _asking(asked: Request) -> Request:
+    """Return *asked* so that no policy decides what is listed, and no conflict is shown as resolved that is not."""
+    return asked.with_(mode=asked.arguments.get("mode", "two-way"), conflict="manual")
 
 
 def _described(conflicts: Iterable[Conflict]) -> Iterator[str]:

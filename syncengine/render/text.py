@@ -131,7 +131,22 @@ def next_lines(report: Report) -> Iterator[str]:
         yield f"{places} could not be seen and {'was' if len(report.plan.problems) == 1 else 'were'} left alone"
     if report.plan.unresolved:
         number = len(report.plan.unresolved)
-        yield f"{counted(number, 'conflict')} {'needs' if number == 1 else 'need'} a decision: syncengine conflicts"
+        needs = "needs" if number == 1 else "need"
+        yield f"{counted(number, 'conflict')} {needs} a decision: {_conflicts_of(report.plan)}"
+
+
+def _conflicts_of(plan: Plan) -> str:
+    """Return the command that lists the open conflicts of a plan's places."""
+    from shlex import quote
+
+    state = plan.base.place
+    own = [] if state in (None, "default") else ["--state", state]
+    words = [*(_named(endpoint.url) for endpoint in (plan.source, plan.destination)), *own]
+    return shown(f"syncengine conflicts {' '.join(quote(word) for word in words if word)}")
+
+
+def _named(url: str) -> str:
+    return url[len("file://") :] if url.startswith("file://") else url
 
 
 def report_failures(report: Report) -> str:

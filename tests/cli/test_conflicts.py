@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 from pathlib import Path
 
 import pytest
@@ -60,3 +61,23 @@ def test_without_a_terminal_nothing_is_resolved_unless_told(disagreeing: Path, r
 
     assert run("conflicts", *TWO_WAY, "--resolve", "x.txt=source").code == 2
     assert files(disagreeing) == before
+
+
+def test_the_command_that_a_sync_names_lists_what_it_left_open(disagreeing: Path, run: Run) -> None:
+    ended = run("sync", *TWO_WAY, "--yes")
+
+    advice = next(line for line in (ended.stdout + ended.stderr).splitlines() if "a decision: " in line)
+    _, _, command = advice.partition("a decision: syncengine ")
+    listed = run(*shlex.split(command))
+
+    assert (ended.code, listed.code) == (4, 4)
+    assert "2 open" in listed.stdout
+
+
+def test_what_a_resolution_leaves_alone_is_not_shown_as_resolved(disagreeing: Path, run: Run) -> None:
+    ended = run("conflicts", "a", "b", "--resolve", "x.txt=source", "--yes")
+
+    assert "both versions are kept" not in ended.stdout
+    assert "the edit wins" not in ended.stdout
+    assert not (disagreeing / "b/sub/y.txt").exists()
+    assert "1 open" in run("conflicts", "a", "b").stdout

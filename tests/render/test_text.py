@@ -340,7 +340,7 @@ def test_what_could_not_be_seen_and_what_needs_a_decision_is_said_at_the_end() -
     assert str(report_of(plan=plan)).splitlines() == [
         "nothing to do · 0 B transferred in 3.5 s",
         "1 place could not be seen and was left alone",
-        "1 conflict needs a decision: syncengine conflicts",
+        "1 conflict needs a decision: syncengine conflicts s3://landing/2026 /data",
     ]
 
 
