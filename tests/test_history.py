@@ -167,3 +167,27 @@ def test_a_journal_of_an_earlier_release_is_read(sides: Sides, tmp_path: Path) -
         ("delete", "gone"),
         ("delete", "same"),
     ]
+
+
+def test_a_trash_named_by_the_last_sync_is_found_without_being_named_again(tmp_path: Path) -> None:
+    source, vault = tmp_path / "source", tmp_path / "vault"
+    source.mkdir()
+    for text in ("one", "two, longer"):
+        (source / "a").write_text(text)
+        report = syncengine.sync(source, vault, retain="all", trash=tmp_path / "kept")
+
+    assert f"kept in {tmp_path}/kept/" in str(report)
+    kept = [version for version in syncengine.history(source, vault, "a") if version.kept_at is not None]
+    assert len(kept) == 1
+    syncengine.apply(syncengine.restore(source, vault, "a", to=tmp_path / "again")).raise_for_status()
+    assert (tmp_path / "again/a").read_text() == "one"
+
+
+def test_a_file_without_kept_versions_is_not_called_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "source").mkdir()
+    (tmp_path / "source/a").write_text("one")
+    syncengine.sync(tmp_path / "source", tmp_path / "vault")
+
+    with pytest.raises(syncengine.RecipeError, match="no version of a") as caught:
+        syncengine.restore(tmp_path / "source", tmp_path / "vault", "a", to=tmp_path / "again")
+    assert "folder" not in str(caught.value)

@@ -119,7 +119,9 @@ def _kept_lines(report: Report) -> Iterator[str]:
         places = kept[side]
         folder = os.path.commonprefix(places).rpartition("/")[0]  # noqa: RUF071 - URLs and keys, cut at a slash here
         where = shown(places[0] if len(places) == 1 or not folder else folder + "/")
-        yield f"{counted(len(places), 'old version')} of the {side.value} kept in {where}"
+        trash = report.plan.settings.trash
+        beside = "" if trash is None else f"{shown(_named(trash)).rstrip('/')}/"
+        yield f"{counted(len(places), 'old version')} of the {side.value} kept in {beside}{where}"
 
 
 def next_lines(report: Report) -> Iterator[str]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from datetime import datetime, timezone
 from functools import cached_property
-from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Set, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Set, Tuple
 
 from attrs import define, evolve, field, frozen
 
 from ..core.entry import Entry, Kind, Problem, ProblemKind, Side
 from ..core.journal_events import Event, Place, events_of
+from ..core.modes import SyncMode
 from ..core.paths import TRASH_FOLDER, is_kept, refusal, shown
 from ..core.report import Outcome, Report
 from ..core.units import counted
@@ -22,6 +23,9 @@ from ..state.manager import Run
 from ..state.trash import Kept, parse
 from ..storage.protocol import StorageClientProtocol
 
+if TYPE_CHECKING:
+    from ..engine import SyncEngine
+
 
 @frozen
 class Past:
@@ -33,6 +37,11 @@ class Past:
     lines: Tuple[Mapping[str, Any], ...] = ()
     reported: Tuple[Outcome, ...] = ()
     """The outcomes of a report, where one was given instead of a journal."""
+
+    @property
+    def is_sync(self) -> bool:
+        """Whether the journal says that a sync was begun, and no versions were brought back or pruned."""
+        return bool(self.lines) and self.lines[0].get("mode") in {mode.value for mode in SyncMode}
 
     @property
     def outcomes(self) -> Iterator[Outcome]:
@@ -113,6 +122,12 @@ class Archive:
             self.pasts = tuple(sorted(pasts, key=lambda past: past.started_at))
 
     # ------------------------------------------------------------------ trash
+
+    @property
+    def last_trash(self) -> Optional[str]:
+        """Where the last run of the pair kept versions, None for below the roots."""
+        named = (past.lines[0].get("trash") for past in reversed(self.pasts) if past.is_sync)
+        return next(named, None)
 
     def trash(self, side: Side) -> StorageClientProtocol:
         """Return the client of the place where versions of *side* are kept."""
@@ -224,6 +239,16 @@ class Archive:
         found = {past.run_id: past.started_at for past in self.pasts}
         found.update({run.run_id: run.started_at for run in self.runs if run.run_id not in found})
         return found
+
+
+def archive_of(engine: SyncEngine) -> Archive:
+    """Return the archive of the engine's pair; where no trash is named, it is the one that the last run named."""
+    found = Archive(engine.job())
+    place = found.last_trash
+    if engine.trash is not None or place is None:
+        return found
+    engine.trash = place
+    return Archive(engine.job())
 
 
 def _linked(evidence: Evidence, place: Place) -> Iterator[Place]:

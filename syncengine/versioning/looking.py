@@ -13,7 +13,7 @@ from ..core.versions import Version
 from ..core.views import Tabular, view
 from ..engine import SyncEngine
 from ..state.manager import Run
-from .archive import Archive, key_of, moment_of
+from .archive import archive_of, key_of, moment_of
 
 
 @frozen(repr=False)
@@ -51,7 +51,7 @@ class History(Tabular):
 
 def history_of(engine: SyncEngine, path: Optional[str] = None) -> History:
     """Return the runs of the engine's pair, and with *path* the versions of that file, or of all files below it."""
-    archive = Archive(engine.job())
+    archive = archive_of(engine)
     if path is None:
         return History(archive.runs)
     key = key_of(path)

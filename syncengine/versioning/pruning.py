@@ -17,13 +17,13 @@ from ..places import Live
 from ..state.manager import Ended, Run
 from ..storage.location import locate
 from ..storage.protocol import StorageClientProtocol
-from .archive import Archive, moment_of
+from .archive import Archive, archive_of, moment_of
 from .making import settings_for, text_of
 
 
 def prune_of(engine: SyncEngine, keep: Keep, side: Optional[Side] = None) -> Plan:
     """Return the plan that deletes from the trash what *keep* does not keep, of one side or of both."""
-    archive = Archive(engine.job())
+    archive = archive_of(engine)
     open_paths = _open_conflicts(engine)
     retained = [each for each in archive.retained() if side in (None, each.side)]
     protected = _unsettled(archive.runs)

@@ -15,7 +15,7 @@ from ..core.units import counted, moment_ns
 from ..core.versions import Evidence, Held
 from ..engine import SyncEngine
 from ..errors import NotFound, RecipeError
-from .archive import Archive, key_of, moment_of, unknown_run
+from .archive import Archive, archive_of, key_of, moment_of, unknown_run
 from .making import Making
 
 
@@ -64,8 +64,7 @@ class Restoring:
         """Return the plan."""
         if self.engine.path_map and self.ask.side is Side.SOURCE:
             raise RecipeError("versions of the source cannot be restored under a path_map; restore the destination")
-        job = self.engine.job()
-        self.archive = Archive(job)
+        self.archive = archive_of(self.engine)
         prefix = self.ask.path or ""
         self.evidence = self.archive.evidence(lambda place: is_within(place[1], prefix))
         wanted = self._wanted()
@@ -153,7 +152,8 @@ class Restoring:
         where = f"{shown(path)} at the {self.ask.side.value}"
         if number:
             raise RecipeError(f"there is no version {self.ask.version} of {where}; {counted(number, 'is', 'are')} kept")
-        hint = " It is a folder, or was one: say run or at." if self.evidence.paths(self.ask.side, path) else ""
+        below = [each for each in self.evidence.paths(self.ask.side, path) if each != path]
+        hint = " It is a folder, or was one: say run or at." if below else ""
         raise RecipeError(f"no version of {where} is kept.{hint} `syncengine history` shows what there is")
 
     def _miss(self, path: str, why: str) -> None:

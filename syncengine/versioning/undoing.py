@@ -11,13 +11,13 @@ from ..core.undoing import Undoing
 from ..engine import SyncEngine
 from ..errors import RecipeError
 from ..stages.directory_moves import directory_difference
-from .archive import Archive, unknown_run
+from .archive import Archive, archive_of, unknown_run
 from .making import Making
 
 
 def undo_of(engine: SyncEngine, run: Union[str, Report]) -> Plan:
     """Return the plan that takes back what *run*, an id or a report, did."""
-    archive = Archive(engine.job())
+    archive = archive_of(engine)
     if isinstance(run, Report):
         archive.learn(run)
         run = run.run_id
