@@ -2,7 +2,8 @@
 
 * What frees a path (what lies in a directory that a file replaces, a file that a directory replaces) goes with the
   first write that needs it, as one unit. Storages without directories have no operation for the directory itself.
-  A file that is moved out of such a directory leaves it before, and is read before by whatever still has to.
+  A file that is moved out of such a directory leaves it before, and is read before by whatever still has to; a new
+  file that is made of what goes there is made before it goes.
 * A write that replaces a file which other operations still read waits for them, and is withheld if one of them failed:
   it would destroy the only copy.
 * Every other deletion comes after all writes to its side, files before the directories that held them, deepest first.
@@ -10,7 +11,7 @@
 
 from __future__ import annotations
 
-from typing import Container, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple
+from typing import Container, Dict, Iterable, Iterator, List, Optional, Sequence, Set, Tuple
 
 from attrs import frozen
 
@@ -80,6 +81,7 @@ def _units(operations: Sequence[Operation]) -> Tuple[Tuple[Unit, ...], List[Oper
     freeing = _freeing(operations)
     leaving = _leaving(operations)
     left_free = {operation.origin for operation in leaving}
+    left_free.update(_read_before_they_go(operations, freeing))
     units: List[Unit] = []
     rest: List[Operation] = []
     for operation in operations:
@@ -111,6 +113,29 @@ def _leaving(operations: Iterable[Operation]) -> List[Operation]:
         return []
     left = {_place(each) for each in operations if _place(each) in above and _needs_its_place(each)}
     return [move for move in moves if any(place in left for place in _places_above_origin(move))]
+
+
+def _read_before_they_go(operations: Iterable[Operation], freeing: Dict[Place, List[Operation]]) -> Set[Place]:
+    """Return what is deleted to free a path and read by new files, each of which could be written before all else."""
+    gone = {_place(deletion) for deletions in freeing.values() for deletion in deletions}
+    if not gone:
+        return set()
+    readers = [each for each in operations if each.origin in gone]
+    moved = {each.origin for each in operations if each.action is Action.MOVE}
+    return {
+        each.origin
+        for each in readers
+        if each.origin is not None
+        if all(
+            _fills(other) and gone.union(moved).isdisjoint(_places_above(other)) and _place(other) not in freeing
+            for other in readers
+            if other.origin == each.origin
+        )
+    }
+
+
+def _fills(operation: Operation) -> bool:
+    return operation.action in (Action.CREATE, Action.COPY) and operation.expect_target is None
 
 
 def _changes_kind(operation: Operation) -> bool:

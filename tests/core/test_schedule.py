@@ -239,3 +239,21 @@ def test_many_operations_are_ordered_in_linear_time(count: int) -> None:
     many += [becomes_file(f"p/{number}") for number in range(1000)]
 
     assert len(flat(schedule(many))) == len(many)
+
+
+def test_a_new_file_is_made_of_what_goes_with_a_directory_before_it_goes() -> None:
+    operations = [becomes_file("b"), delete("b/c"), create("d", origin=(DESTINATION, "b/c")), copy("b/c", "e")]
+    found = schedule(operations)
+
+    order = [[each.path for each in unit.operations] for unit in found.units]
+    assert order == [["d"], ["e"], ["b/c", "b"]]
+    assert (found.writes, found.late, found.deletes) == ((), (), ())
+
+
+def test_a_new_file_that_has_to_wait_for_its_own_place_is_not_made_before() -> None:
+    operations = [becomes_file("b"), delete("b/c"), delete("p"), create("p/q", origin=(DESTINATION, "b/c"))]
+
+    assert [[each.path for each in unit.operations] for unit in schedule(operations).units] == [
+        ["b/c", "b"],
+        ["p", "p/q"],
+    ]

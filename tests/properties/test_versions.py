@@ -101,6 +101,10 @@ histories = st.lists(edits, min_size=1, max_size=4)
 @pytest.mark.parametrize("mode", [*ONE_WAY, *REVERSE], ids=lambda mode: mode.value)
 @settings(max_examples=8, deadline=None)
 @given(start=trees, changes=histories)
+@example(
+    start={"d/e/z": b"one", "b": b"two"},
+    changes=[{"d/e/z": None, "b/c": b"one"}, {"d/y": b"one"}],
+)
 def test_the_tree_after_any_run_can_be_restored(
     kind: Kind, mode: SyncMode, start: Tree, changes: List[Dict[str, Any]]
 ) -> None:
