@@ -39,7 +39,7 @@ def explained(engine: SyncEngine, path: str) -> str:
     lines += [f"  {sentence}" for item in changed for sentence in _decided(engine, job, item)]
     plan = engine.pipeline(job, until="plan").plan
     if plan is not None:
-        lines += [f"  plan: {line}" for line in plan.itemize()]
+        lines += [f"  plan: {line}" for line in plan.itemize(len(plan.blockers) + len(plan.conflicts) + len(plan))]
         lines += [f"  problem: {problem.message}" for problem in plan.problems]
         if not plan.operations and not plan.conflicts:
             lines.append("  plan: nothing to do")

@@ -604,7 +604,7 @@ class Plan(Tabular):
         return text
 
     def itemize(self, limit: Optional[int] = None) -> Iterator[str]:
-        """Yield one stable, uncoloured line for each blocker, conflict and operation."""
+        """Yield one stable, uncoloured line for each blocker, conflict, operation and problem."""
         lines: Iterator[str] = view("itemize")(self, limit)
         return lines
 

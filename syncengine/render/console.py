@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, List, Optional, Sequence
 
 from ..core.guards import Blocker
 from ..core.plan import Plan
-from .rows import Row, Section, blocker_row, header_lines, item_rows
-from .text import ALL_LINES, FIRST_LINES
+from .rows import ALL_LINES, Row, Section, blocker_row, header_lines, item_rows
+from .text import FIRST_LINES
 from .units import count_text
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def plan_rich(plan: Plan, blockers: Optional[Sequence[Blocker]] = None, *, rest:
 
     blocked = plan.blockers if blockers is None else blockers
     parts: List[RenderableType] = [
-        Text(line, style="bold" if not number else "") for number, line in enumerate(header_lines(plan))
+        Text(line, style="bold" if not number else "") for number, line in enumerate(header_lines(plan, rest))
     ]
     parts += [Text(blocker_row(blocker).name, style="bold red") for blocker in blocked]
     first = list(islice(item_rows(plan), FIRST_LINES))

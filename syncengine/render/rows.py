@@ -11,7 +11,7 @@ from typing import Dict, Iterator, List, Optional, Tuple
 
 from attrs import frozen
 
-from ..core.entry import Kind, Side, Stamp
+from ..core.entry import Kind, Problem, Side, Stamp
 from ..core.guards import Blocker
 from ..core.modes import ConflictPolicy, SyncMode
 from ..core.paths import TRASH_FOLDER, shown
@@ -335,7 +335,10 @@ def totals_words(totals: Totals) -> str:
 _SENTENCE = (Action.CREATE, Action.UPDATE, Action.COPY, Action.MOVE, Action.DELETE, Action.TOUCH)
 
 
-def header_lines(plan: Plan) -> Iterator[str]:
+ALL_LINES = "plan.itemize() gives all"
+
+
+def header_lines(plan: Plan, rest: str = ALL_LINES) -> Iterator[str]:
     """Yield the lines above the rows of a view: route, totals, and what else will or could not be done."""
     totals = plan.totals
     yield route_words(plan)
@@ -348,10 +351,26 @@ def header_lines(plan: Plan) -> Iterator[str]:
     sides = {Side.SOURCE: plan.source, Side.DESTINATION: plan.destination}
     charged = [(side, number) for side, number in totals.requests.items() if number and _costs_requests(sides[side])]
     if charged:
-        first, *rest = charged
+        first, *others = charged
         asked = f"{counted(first[1], 'request')} at the {first[0].value}"
-        yield " and ".join([f"about {asked}", *(f"{count_text(number)} at the {side.value}" for side, number in rest)])
-    yield from problem_lines(plan)
+        yield " and ".join(
+            [f"about {asked}", *(f"{count_text(number)} at the {side.value}" for side, number in others)]
+        )
+    yield from _missing_lines(plan)
+    yield from problem_lines(plan, rest)
+
+
+_GONE = {Side.SOURCE: Reason.REMOVED_AT_SOURCE, Side.DESTINATION: Reason.REMOVED_AT_DESTINATION}
+
+
+def _missing_lines(plan: Plan) -> Iterator[str]:
+    """Warn of a side that most of what the last sync left there is missing from, and that is filled again."""
+    for side, reason in _GONE.items():
+        again = sum(each.target is side and each.reason is reason for each in plan.operations if each.origin)
+        remembered = plan.live.get(side, 0)
+        if again and 2 * again > remembered:
+            gone = f"{counted(again, 'file')} of the last sync {'is' if again == 1 else 'are'} missing"
+            yield f"warning: {gone} at the {side.value} and will be copied there again; check that it is mounted"
 
 
 def _costs_requests(endpoint: Endpoint) -> bool:
@@ -369,10 +388,14 @@ def _trash_words(plan: Plan) -> str:
 PROBLEMS_SHOWN = 3
 
 
-def problem_lines(plan: Plan) -> Iterator[str]:
-    """Yield the first problems of a plan, and how many more there are."""
-    for problem in plan.problems[:PROBLEMS_SHOWN]:
-        at = f" at the {problem.side.value}" if problem.side is not None else ""
-        yield f"problem: {shown(problem.path) or '(the root)'}{at}: {problem.kind.value}, {shown(problem.message)}"
+def problem_lines(plan: Plan, rest: str = ALL_LINES) -> Iterator[str]:
+    """Yield the first problems of a plan, how many more there are, and by *rest* what shows them."""
+    yield from (f"problem: {problem_words(problem)}" for problem in plan.problems[:PROBLEMS_SHOWN])
     if len(plan.problems) > PROBLEMS_SHOWN:
-        yield f"… and {counted(len(plan.problems) - PROBLEMS_SHOWN, 'more problem')}"
+        yield f"… and {counted(len(plan.problems) - PROBLEMS_SHOWN, 'more problem')} ({rest})"
+
+
+def problem_words(problem: Problem) -> str:
+    """Return where something could not be seen, what kind of problem it is, and what was said of it."""
+    at = f" at the {problem.side.value}" if problem.side is not None else ""
+    return f"{shown(problem.path) or '(the root)'}{at}: {problem.kind.value}, {shown(problem.message)}"

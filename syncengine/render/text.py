@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from datetime import datetime
-from itertools import islice
+from itertools import chain, islice
 from typing import Dict, Iterator, List, Optional, Sequence
 
 from ..core.entry import Problem, Side, Stamp
@@ -15,6 +15,7 @@ from ..core.plan import Agreement, AgreementKind, Conflict, Operation, Plan
 from ..core.report import Outcome, Report, Status
 from ..core.totals import Totals
 from .rows import (
+    ALL_LINES,
     Row,
     Section,
     blocker_row,
@@ -25,6 +26,7 @@ from .rows import (
     operation_name,
     operation_row,
     operation_words,
+    problem_words,
     rows,
     totals_words,
 )
@@ -37,8 +39,8 @@ WIDEST_NAME = 60
 
 
 def itemize(plan: Plan, limit: Optional[int] = None) -> Iterator[str]:
-    """Yield one uncoloured line for each blocker, conflict and operation; the same line for the same row always."""
-    return (item_line(row) for row in islice(rows(plan), limit))
+    """Yield one uncoloured line for each blocker, conflict, operation and problem; the same for the same row always."""
+    return islice(chain(map(item_line, rows(plan)), (f"?  {problem_words(each)}" for each in plan.problems)), limit)
 
 
 def item_line(row: Row, width: int = NAME_WIDTH) -> str:
@@ -52,9 +54,6 @@ def item_line(row: Row, width: int = NAME_WIDTH) -> str:
     return f"{place}   {row.detail}"
 
 
-ALL_LINES = "plan.itemize() gives all"
-
-
 def plan_text(plan: Plan, blockers: Optional[Sequence[Blocker]] = None, *, rest: str = ALL_LINES) -> str:
     """Return the summary of a plan and its first lines; *blockers* stand for the plan's own, in other words.
 
@@ -63,7 +62,7 @@ def plan_text(plan: Plan, blockers: Optional[Sequence[Blocker]] = None, *, rest:
     blocked = [blocker_row(blocker) for blocker in (plan.blockers if blockers is None else blockers)]
     items = list(islice(item_rows(plan), FIRST_LINES))
     width = min(max([NAME_WIDTH, *(len(row.name) for row in items)]), WIDEST_NAME)
-    lines = [*header_lines(plan), *[""] * bool(blocked or items)]
+    lines = [*header_lines(plan, rest), *[""] * bool(blocked or items)]
     lines += [item_line(row, width) for row in (*blocked, *items)]
     left = len(plan.conflicts) + len(plan.operations) - len(items)
     if left:

@@ -472,3 +472,23 @@ def test_the_bar_at_a_terminal_leaves_standard_output_alone(at_terminal: Callabl
     assert ended.code == 0
     assert "\x1b" not in ended.stdout
     assert "2 done" in ended.stdout
+
+
+def test_a_destination_that_lost_what_the_last_sync_left_there_is_warned_of(run: Run, sides: Path) -> None:
+    assert run("sync", "a", "b", "--yes").code == 0
+    assert "warning" not in run("plan", "a", "b").stdout
+    emptied = [path for path in (sides / "b").rglob("*") if path.is_file()]
+    for path in emptied:
+        path.unlink()
+
+    assert "are missing at the destination and will be copied there again" in run("plan", "a", "b").stdout
+
+
+def test_every_problem_is_itemized_and_the_summary_says_how_to_see_them(run: Run, sides: Path) -> None:
+    for number in range(5):
+        os.mkfifo(sides / f"a/pipe{number}")
+
+    summary, lines = run("plan", "a", "b").stdout, run("plan", "a", "b", "--itemize").stdout
+
+    assert "… and 2 more problems (--itemize" in summary
+    assert all(f"?  pipe{number} at the source: unsupported" in lines for number in range(5))
