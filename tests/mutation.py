@@ -330,7 +330,7 @@ MUTANTS = (
         "syncengine/core/conflicts.py",
         "if not all(each.true_mtime or (each.keeps_mtime and self._time_decides) for each in traits.values()):",
         "if not traits:",
-        "the time of an upload decides who is newer",
+        "a time is asked for that decides nothing, or that nothing keeps",
         (*RESOLVING, "tests/core/test_planner.py", *PROPERTIES),
     ),
     Mutant(

@@ -953,6 +953,28 @@ def test_times_that_are_not_those_of_the_content_decide_nothing(traits: SideTrai
     assert len(planner.operations) == 3
 
 
+@pytest.mark.parametrize(
+    ("keeps", "policy", "asked", "winner"),
+    [
+        (True, ConflictPolicy.NEWEST, ["f"], Resolution.DESTINATION),
+        (True, ConflictPolicy.KEEP_BOTH, [], Resolution.KEEP_BOTH),
+        (False, ConflictPolicy.NEWEST, [], Resolution.KEEP_BOTH),
+    ],
+)
+def test_the_time_of_a_content_is_asked_for_only_where_it_is_kept_and_decides(
+    keeps: bool, policy: ConflictPolicy, asked: List[str], winner: Resolution
+) -> None:
+    sides = Sides(LOCAL, evolve(STORE, keeps_mtime=keeps))
+    drafts = Drafts(Settings(mode=TWO_WAY, conflict=policy), sides.both())
+    seen: List[str] = []
+    deciding = Conflicts(drafts, _sha256, content_time=lambda side, entry: seen.append(entry.path) or HOUR)
+    planner = Planner(drafts, Policy(TWO_WAY), deciding=deciding)
+    here, there = (Entry("f", Kind.FILE, stamp(text)) for text in ("x@10", "y@20"))
+    planner.take(Change("f", None, here, there, FileComparator()(None, here, there)))
+
+    assert (seen, [each.resolution for each in planner.conflicts]) == (asked, [winner])
+
+
 def test_without_a_trash_both_are_kept() -> None:
     planner = two_way({"f": "x@20"}, {"f": "y@10"}, retain=Retain.NONE)
 
