@@ -60,7 +60,8 @@ def run_rows(runs: Sequence[Run]) -> Iterator[_Row]:
     """Yield one row of texts for each run."""
     for run in runs:
         outcomes = ", ".join(f"{number:,} {status.replace('_', ' ')}" for status, number in run.counts.items())
-        yield (run.run_id, _time_text(run.started_at), run.ended.value, run.mode, outcomes or "nothing to do")
+        nothing = "not all on record" if run.finished_at is None else "nothing to do"
+        yield (run.run_id, _time_text(run.started_at), run.ended.value, run.mode, outcomes or nothing)
 
 
 def history_text(history: History) -> str:
