@@ -66,7 +66,7 @@ class CheckResult:
         lines = [
             f"{_MARKS[finding]} {shown(path)}  {finding.value.replace('_', ' ')}" for path, finding in self.findings
         ]
-        lines += [f"? {shown(problem.message)}" for problem in self.not_compared]
+        lines += [f"? {_told(problem)}" for problem in self.not_compared]
         counts = [f"{number:,} {finding.value.replace('_', ' ')}" for finding, number in self.counts.items() if number]
         if self.not_compared:
             counts.append(f"{len(self.not_compared):,} not compared")
@@ -103,6 +103,11 @@ def checked(changes: Iterable[object], problems: Iterable[Problem]) -> CheckResu
             if finding is not None:
                 findings.append((change.path, finding))
     return CheckResult(equal, tuple(findings), (*collisions, *problems))
+
+
+def _told(problem: Problem) -> str:
+    place, message = shown(problem.path), shown(problem.message)
+    return message if message.startswith(place) else f"{place}: {message}"
 
 
 def _finding(change: Change) -> Optional[Finding]:

@@ -100,5 +100,10 @@ def test_a_file_with_a_directory_of_its_name_is_a_problem_and_never_equal() -> N
     assert [(problem.kind, problem.path) for problem in result.problems] == [(ProblemKind.COLLISION, "clash")]
 
 
+def test_what_was_not_compared_is_named_where_its_message_does_not() -> None:
+    skipped = Problem(ProblemKind.UNSUPPORTED, "l", "a link was skipped")
+    assert str(CheckResult(1, (), (skipped,))).splitlines() == ["? l: a link was skipped", "1 equal, 1 not compared"]
+
+
 def test_equal_sides_need_one_line() -> None:
     assert str(CheckResult(2, ())) == "2 equal"
