@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import json
 import os
 import re
@@ -295,11 +296,19 @@ def stopping(cancel: threading.Event, output: Output) -> Iterator[None]:
     An interrupt raised in the middle of a commit would lose the report; *cancel* is looked at between two steps.
     """
 
-    def stop(number: int, frame: Optional[FrameType]) -> None:
-        if cancel.is_set():
-            raise KeyboardInterrupt
+    asked: List[int] = []
+
+    def tell() -> None:
         cancel.set()
         output.say("stopping: what is going on is finished first; interrupt again to stop at once")
+
+    def stop(number: int, frame: Optional[FrameType]) -> None:
+        if asked or cancel.is_set():
+            raise KeyboardInterrupt
+        asked.append(number)
+        # RACE: the main thread may be interrupted within a wait for this very event, or within a write to standard
+        # error, and holds a lock that is not its own twice; setting or writing here would wait for it for ever.
+        _thread.start_new_thread(tell, ())
 
     if threading.current_thread() is not threading.main_thread():
         yield

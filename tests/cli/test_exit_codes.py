@@ -8,6 +8,7 @@ import re
 import shlex
 import signal
 import subprocess
+import threading
 from pathlib import Path
 from typing import Callable, Dict, Sequence
 
@@ -16,6 +17,7 @@ import pytest
 import syncengine
 from syncengine import SyncEngine
 from syncengine.cli.__main__ import COMMANDS
+from syncengine.cli.output import Output, stopping
 
 from ..servers import ftp_server, http_server
 from ..trees import files, write
@@ -261,6 +263,16 @@ def test_130_after_an_interrupt_with_the_report_of_what_was_done(sides: Path) ->
     assert "report.remaining" not in out + complained
     assert "Traceback" not in complained
     assert 0 < len(files(sides / "b")) < 22
+
+
+def test_an_interrupt_within_a_wait_for_the_cancellation_itself_does_not_block() -> None:
+    cancel = threading.Event()
+    with stopping(cancel, Output()):
+        with cancel._cond:  # what the main thread holds at some moments of its wait
+            os.kill(os.getpid(), signal.SIGINT)
+        assert cancel.wait(10)
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
 
 
 def test_a_reader_that_went_away_stops_no_sync(sides: Path) -> None:
