@@ -99,6 +99,30 @@ def test_a_time_means_the_last_run_that_had_begun_by_then(sides: Tuple[Path, Pat
     assert files(sides[1]) == {}
 
 
+@pytest.mark.parametrize("where", [{}, {"to": "elsewhere"}], ids=["in place", "elsewhere"])
+def test_a_time_before_the_first_run_is_refused_where_nothing_would_come_back(
+    sides: Tuple[Path, Path], where: Dict[str, str], tmp_path: Path
+) -> None:
+    first, _, _ = three_runs(*sides, **MIRROR)
+    options = {name: tmp_path / folder for name, folder in where.items()}
+
+    with pytest.raises(
+        RecipeError, match=f"nothing was there before the first run on record, {first} of 2026-01-01T12"
+    ):
+        syncengine.restore(*sides, "f", at="3650d", **options, **MIRROR)
+
+
+def test_a_time_of_whole_seconds_is_all_of_that_second(sides: Tuple[Path, Path]) -> None:
+    clock = lambda: START + timedelta(microseconds=900_000)  # noqa: E731 - one clock for the run
+    syncengine.sync(*sides, clock=clock, **MIRROR)
+    edited(sides[0], f="two")
+    syncengine.sync(*sides, clock=lambda: START + timedelta(days=1), **MIRROR)
+
+    syncengine.apply(syncengine.restore(*sides, "f", at="2026-01-01T12:00:00Z", **MIRROR))
+
+    assert (sides[1] / "f").read_text() == "one"
+
+
 def test_a_folder_is_restored_with_what_lies_below_it_alone(sides: Tuple[Path, Path]) -> None:
     write(sides[0], {"d/y": "y", "e/z": "z"})
     first = syncengine.sync(*sides, **MIRROR).run_id

@@ -18,6 +18,8 @@ from ..errors import NotFound, RecipeError
 from .archive import Archive, archive_of, key_of, moment_of, unknown_run
 from .making import Making
 
+_SECOND_NS = 1_000_000_000
+
 
 @frozen
 class Ask:
@@ -82,6 +84,17 @@ class Restoring:
             assert self.ask.path is not None
             return {self.ask.path: self._version(self.ask.path, self.ask.version)}
         cut = self._cut()
+        wanted = self._as_of(cut)
+        if cut < 0 and not self.ask.delete and not wanted and not self.problems:
+            raise RecipeError(f"nothing was there before the first run on record{self._first_run()}")
+        return wanted
+
+    def _first_run(self) -> str:
+        runs = self.evidence.runs
+        return f", {runs[0]} of {moment_of(runs[0]):%Y-%m-%dT%H:%M:%SZ}" if runs else ""
+
+    def _as_of(self, cut: int) -> Dict[str, Optional[Wanted]]:
+        """Return what stood after the run of that number; -1 is before the first, as far as later ones saw it."""
         wanted: Dict[str, Optional[Wanted]] = {}
         for path in self._paths():
             held = self.evidence.held(self.ask.side, path, cut)
@@ -167,6 +180,8 @@ class Restoring:
                 return runs.index(self.ask.run)
             raise RecipeError(unknown_run(self.ask.run, runs))
         moment = moment_ns(self.ask.at, now=self.archive.job.now, name="at")
+        if moment % _SECOND_NS == 0:
+            moment += _SECOND_NS - 1  # a time of whole seconds, such as history shows, is all of that second
         when = {run_id: self.archive.when.get(run_id, moment_of(run_id)) for run_id in runs}
         begun = [number for number, run_id in enumerate(runs) if moment_ns(when[run_id], now=None) <= moment]
         return begun[-1] if begun else -1
