@@ -12,7 +12,7 @@ from typing import Any, Iterator, Optional
 
 from syncengine import Capabilities, Entry, Kind, Side, Stamp, SyncEngine, SyncStateManager
 from syncengine.core.entry import Base
-from syncengine.state.manager import Run
+from syncengine.state.records import Run
 
 _FILES_PER_FOLDER = 1000
 _SOME_TIME_NS = 1_700_000_000_000_000_000

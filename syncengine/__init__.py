@@ -29,10 +29,10 @@ if TYPE_CHECKING:
     from .core.modes import Retain as Retain
     from .core.modes import SymlinkPolicy as SymlinkPolicy
     from .core.modes import SyncMode as SyncMode
-    from .core.plan import Action as Action
-    from .core.plan import Conflict as Conflict
-    from .core.plan import Operation as Operation
     from .core.plan import Plan as Plan
+    from .core.plan_parts import Action as Action
+    from .core.plan_parts import Conflict as Conflict
+    from .core.plan_parts import Operation as Operation
     from .core.pruning import Keep as Keep
     from .core.report import Outcome as Outcome
     from .core.report import Report as Report
@@ -71,8 +71,8 @@ if TYPE_CHECKING:
     from .pipeline import Job as Job
     from .pipeline import Pipeline as Pipeline
     from .recipe import Recipe as Recipe
-    from .stages.execute import SyncOperations as SyncOperations
     from .stages.filter import IgnoreFileManager as IgnoreFileManager
+    from .stages.operations import SyncOperations as SyncOperations
     from .stages.scan import DirectoryScanner as DirectoryScanner
     from .state.manager import SyncStateManager as SyncStateManager
     from .storage.filesystem import FsspecStorageClient as FsspecStorageClient
@@ -95,7 +95,8 @@ _MODULES: Dict[str, str] = {
     ".core.entry": "Entry Kind Problem Side Snapshot Stamp",
     ".core.guards": "Guards Limit",
     ".core.modes": "ComparisonMode ConflictPolicy InitialSyncPreference Retain SymlinkPolicy SyncMode",
-    ".core.plan": "Action Conflict Operation Plan",
+    ".core.plan": "Plan",
+    ".core.plan_parts": "Action Conflict Operation",
     ".core.report": "Outcome Report Status",
     ".core.pruning": "Keep",
     ".core.totals": "Totals",

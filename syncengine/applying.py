@@ -10,7 +10,8 @@ from attrs import define, evolve, field
 from .core.entry import Side
 from .core.guards import Guards, guard_blockers
 from .core.modes import OnStale, Retain
-from .core.plan import Endpoint, Operation, Plan
+from .core.plan import Plan
+from .core.plan_parts import Endpoint, Operation
 from .core.report import Outcome, Report, Status
 from .errors import RecipeError, StalePlanError, StateError
 from .events import Emitter
@@ -19,8 +20,9 @@ from .places import Live, open_state
 from .serial import outcome_from_record
 from .stages.commit import CommitState
 from .stages.execute import Execute, refuse_blocked
-from .stages.job import Job, Limits
+from .stages.job import Job
 from .stages.preflight import Preflight
+from .stages.throttle import Limits
 from .state.manager import SyncStateManager
 from .storage.location import Location, locate
 from .storage.protocol import StorageClientProtocol, SupportsClose

@@ -27,11 +27,11 @@ from .core.modes import (
 from .core.object_headers import ObjectHeaders
 from .core.path_map import PathMap
 from .core.paths import shown
-from .core.plan import Conflict
+from .core.plan_parts import Conflict
 from .core.pruning import Keep
 from .core.units import bandwidth_of, flag, rate, whole
 from .errors import RecipeError, SyncError
-from .stages.job import Limits
+from .stages.throttle import Limits
 
 DEFAULT_STATE = "default"
 """The value of ``state`` that means the user's own state directory."""

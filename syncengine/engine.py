@@ -34,7 +34,8 @@ from .core.modes import (
 from .core.object_headers import ObjectHeaders
 from .core.path_map import PathMap
 from .core.paths import refusal, shown
-from .core.plan import Endpoint, Plan, Settings
+from .core.plan import Plan
+from .core.plan_parts import Endpoint, Settings
 from .core.pruning import Keep
 from .core.report import Report
 from .core.synonyms import meant
@@ -44,8 +45,9 @@ from .pipeline import Pipeline
 from .places import Live, open_state
 from .signatures import same_as, taking
 from .stages.filter import IgnoreFileManager
-from .stages.job import Job, Limits
+from .stages.job import Job
 from .stages.scan import DirectoryScanner, normal_scope
+from .stages.throttle import Limits
 from .state.manager import SyncStateManager
 from .storage.location import Location, locate, overlap, reserved_for
 from .storage.protocol import StorageClientProtocol, SupportsClose

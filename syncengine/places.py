@@ -9,7 +9,7 @@ from attrs import field, frozen
 
 from .arguments import DEFAULT_STATE
 from .core.entry import Side
-from .core.plan import Endpoint
+from .core.plan_parts import Endpoint
 from .state.manager import SyncStateManager
 from .storage.location import Location, locate
 from .storage.protocol import StorageClientProtocol

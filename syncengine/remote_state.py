@@ -11,7 +11,7 @@ from attrs import frozen
 from .core.canonical import stamp_record
 from .core.entry import Entry, Kind, Stamp
 from .errors import NotFound
-from .state.manager import pair_id
+from .state.records import pair_id
 from .storage.location import locate
 from .storage.protocol import Precondition, StorageClientProtocol, SupportsProof, exactly, expecting
 

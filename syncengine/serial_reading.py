@@ -17,7 +17,8 @@ from .core.canonical import Record, line
 from .core.entry import Problem, Side
 from .core.guards import Blocker
 from .core.paths import encoded, refusal, shown
-from .core.plan import Agreement, Approval, Conflict, Endpoint, Operation, Plan, Settings, StateRef
+from .core.plan import Plan
+from .core.plan_parts import Agreement, Approval, Conflict, Endpoint, Operation, Settings, StateRef
 from .core.report import Outcome, Report
 from .errors import PlanError, PlanFormatError
 from .serial_values import Reader, value_reader

@@ -16,7 +16,7 @@ from attrs import fields
 from .core.canonical import ALWAYS
 from .core.entry import Kind, Side, Stamp
 from .core.paths import shown
-from .core.plan import Action, Operation, Reason
+from .core.plan_parts import Action, Operation, Reason
 from .errors import PlanFormatError
 
 if TYPE_CHECKING:

@@ -415,7 +415,7 @@ MUTANTS = (
     ),
     Mutant(
         "guard-moves-are-no-deletions",
-        "syncengine/core/plan.py",
+        "syncengine/core/plan_parts.py",
         "return self.action is Action.DELETE and self.kind is not Kind.DIRECTORY",
         "return self.action in (Action.DELETE, Action.MOVE) and self.kind is not Kind.DIRECTORY",
         "a renamed folder trips the guard",

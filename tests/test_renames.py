@@ -14,7 +14,7 @@ import syncengine
 from syncengine import Action, Status
 from syncengine.core.comparator import Change, Comparison, Equality, SideChange
 from syncengine.core.entry import Base, Entry, Kind, Side, Stamp
-from syncengine.core.plan import Operation, Reason
+from syncengine.core.plan_parts import Operation, Reason
 from syncengine.core.renames import DigestOf, Rename, is_same_content, renames
 from syncengine.core.schedule import schedule
 from syncengine.events import OperationFinished

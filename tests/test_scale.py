@@ -19,7 +19,7 @@ import json, resource, sys
 import syncengine
 from syncengine import Capabilities, Entry, Kind, Stamp, Side, SyncStateManager
 from syncengine.core.entry import Base
-from syncengine.state.manager import Run
+from syncengine.state.records import Run
 from datetime import datetime, timezone
 
 class Generated:
@@ -108,7 +108,7 @@ import syncengine
 from syncengine import LocalStorageClient, Side, SyncStateManager
 from syncengine.core.entry import Base
 from syncengine.stages import scan
-from syncengine.state.manager import Run
+from syncengine.state.records import Run
 
 scan.LONG = int(sys.argv[4])
 number, base, step = int(sys.argv[1]), sys.argv[2], sys.argv[3]

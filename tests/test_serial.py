@@ -22,7 +22,8 @@ from syncengine.core import canonical
 from syncengine.core.entry import Base, Extent, Kind, Problem, ProblemKind, Side, Stamp
 from syncengine.core.guards import Blocker, BlockerKind, Guards, Limit
 from syncengine.core.modes import ConflictPolicy, InitialSyncPreference, SyncMode
-from syncengine.core.plan import (
+from syncengine.core.plan import Plan
+from syncengine.core.plan_parts import (
     Action,
     Agreement,
     AgreementKind,
@@ -31,7 +32,6 @@ from syncengine.core.plan import (
     Endpoint,
     Inside,
     Operation,
-    Plan,
     Reason,
     Resolution,
     Settings,

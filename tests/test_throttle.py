@@ -12,8 +12,7 @@ import syncengine
 from syncengine.core.entry import Entry, Kind, Side, Stamp
 from syncengine.core.report import Status
 from syncengine.errors import AccessDenied, PreconditionFailed, StorageError, Throttled, Unavailable
-from syncengine.stages.job import Limits
-from syncengine.stages.throttle import LONGEST_RETRY_SECONDS, PAGE, Pace, Rate, RequestBudget
+from syncengine.stages.throttle import LONGEST_RETRY_SECONDS, PAGE, Limits, Pace, Rate, RequestBudget
 from syncengine.storage.filesystem import FsspecStorageClient
 from syncengine.storage.location import locate
 

@@ -12,7 +12,8 @@ from .options import Pair, Request, json_option, places_argument, request, subco
 from .output import Output, stopping
 
 if TYPE_CHECKING:
-    from ..core.plan import Conflict, Plan
+    from ..core.plan import Plan
+    from ..core.plan_parts import Conflict
     from ..engine import SyncEngine
 
 

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from ..core.versions import Version
     from ..engine import SyncEngine
     from ..state.journal import Journal
-    from ..state.manager import PairSummary, Run, SyncStateManager
+    from ..state.manager import SyncStateManager
+    from ..state.records import PairSummary, Run
 
 _RUN_ID = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{8}")
 

@@ -10,12 +10,12 @@ from attrs import evolve
 from ..errors import RecipeError
 
 if TYPE_CHECKING:
-    from ..state.manager import PairSummary, Run
+    from ..state.records import PairSummary, Run
 
 
 def local_place(state: Optional[str]) -> str:
     """Return the folder that holds states: the one that was named, the environment's, or the user's own."""
-    from ..state.manager import default_place
+    from ..state.records import default_place
 
     if state is not None and "://" in state:
         raise RecipeError("states are listed in a folder of this machine, not at a URL; name the pair by its places")
@@ -36,7 +36,7 @@ def last_run(place: str, pair: PairSummary) -> Optional[Run]:
         return run
     from ..state.home import DirectoryHome
     from ..state.lock import PairLock
-    from ..state.manager import Ended
+    from ..state.records import Ended
 
     home = DirectoryHome(os.path.join(place, pair.pair_id))
     return run if PairLock(home.cell, home.shown).holder() is not None else evolve(run, ended=Ended.CRASHED)

@@ -17,7 +17,7 @@ from .suggestions import Group
 if TYPE_CHECKING:
     from ..state.home import DirectoryHome
     from ..state.lock import Holder, PairLock
-    from ..state.manager import PairSummary
+    from ..state.records import PairSummary
 
 
 class Pair(Protocol):
@@ -174,7 +174,7 @@ def _by_id(state: Optional[str], name: str) -> PairSummary:
 
 
 def _by_places(context: click.Context, output: Output, places: Sequence[str]) -> PairSummary:
-    from ..state.manager import PairSummary
+    from ..state.records import PairSummary
 
     with request(context, places).engine(output) as engine:
         manager = engine.job().state

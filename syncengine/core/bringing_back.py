@@ -13,7 +13,7 @@ from attrs import define, evolve, field, frozen
 from .entry import Entry, Kind, Problem, ProblemKind, Side, Stamp
 from .journal_events import Place
 from .paths import is_within, parents, shown
-from .plan import Action, Operation, Purpose, Reason
+from .plan_parts import Action, Operation, Purpose, Reason
 
 
 @frozen

@@ -16,7 +16,8 @@ from typing import Any, Callable, Dict, Iterable, Iterator, Mapping, Optional, T
 from attrs import NOTHING, Factory, fields
 
 from .entry import Stamp
-from .plan import Agreement, Conflict, Operation, Plan, Settings
+from .plan import Plan
+from .plan_parts import Agreement, Conflict, Operation, Settings
 
 Record = Dict[str, Any]
 

@@ -18,7 +18,7 @@ from .entry import Entry, Kind, Side, Stamp
 from .merge import Views
 from .modes import Retain
 from .paths import parents
-from .plan import Action, Conflict, Inside, Operation, Reason, Resolution
+from .plan_parts import Action, Conflict, Inside, Operation, Reason, Resolution
 
 
 def file_side(conflict: Conflict) -> Side:

@@ -14,7 +14,7 @@ from .entry import Entry, Kind, Problem, ProblemKind, Side
 from .merging import merge_refusal, merged_operations
 from .modes import ConflictPolicy, Retain
 from .paths import shown
-from .plan import Conflict, ConflictKind, Inside, Operation, Resolution
+from .plan_parts import Conflict, ConflictKind, Inside, Operation, Resolution
 from .reconcile import kept_by_only_if
 from .resolve import (
     TOLERANCE_NS,

@@ -15,7 +15,7 @@ from .drafts import Drafts
 from .entry import Problem, Side, Stamp
 from .merge import Views
 from .paths import parents
-from .plan import Action, Operation, Reason
+from .plan_parts import Action, Operation, Reason
 from .reconcile import Decision
 
 

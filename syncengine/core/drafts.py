@@ -14,7 +14,7 @@ from .folding import Folding
 from .modes import SyncMode
 from .path_map import PathMap
 from .paths import encoded, fold, parent, shown
-from .plan import BY_STAMP, Action, Conflict, ConflictKind, Operation, Reason, Settings
+from .plan_parts import BY_STAMP, Action, Conflict, ConflictKind, Operation, Reason, Settings
 from .reconcile import Decision, Effect
 from .renames import Ground, Rename
 

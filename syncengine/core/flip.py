@@ -13,7 +13,8 @@ from attrs import evolve
 from ..errors import RecipeError
 from .entry import Kind, Stamp
 from .paths import shown
-from .plan import Action, Operation, Plan, Purpose, Reason
+from .plan import Plan
+from .plan_parts import Action, Operation, Purpose, Reason
 
 
 def flipped(plan: Plan, chosen: Callable[[Any], bool], *, by: str) -> Plan:

@@ -20,7 +20,7 @@ from .synonyms import nearest
 from .units import counted, flag, size
 
 if TYPE_CHECKING:
-    from .plan import Operation
+    from .plan_parts import Operation
 
 DEFAULT_FLOOR = 10
 

@@ -8,7 +8,7 @@ from attrs import frozen
 
 from .entry import Kind, Side, Stamp
 from .paths import is_reserved
-from .plan import Action, Purpose, Reason
+from .plan_parts import Action, Purpose, Reason
 from .report import Outcome, Status
 
 Place = Tuple[Side, str]

@@ -13,7 +13,7 @@ from typing import Optional, Tuple
 from .clashes import group_of
 from .entry import Kind, Side
 from .modes import OnlyIf, Retain
-from .plan import Action, Conflict, ConflictKind, Operation, Reason, Settings
+from .plan_parts import Action, Conflict, ConflictKind, Operation, Reason, Settings
 
 MOST_BYTES = 4 << 20
 """A plan is a document that people review; what is larger is better merged where it lies."""

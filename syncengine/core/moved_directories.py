@@ -13,7 +13,7 @@ from attrs import evolve
 from .entry import Kind
 from .journal_events import Event, Place
 from .paths import is_within
-from .plan import Action
+from .plan_parts import Action
 
 Events = Dict[Place, List[Event]]
 

@@ -21,7 +21,7 @@ from .entry import Base, Entry, Extent, Kind, Problem, ProblemKind, Side
 from .merge import Views
 from .modes import OnlyIf, Retain
 from .paths import parents, shown
-from .plan import Action, Agreement, AgreementKind, Conflict, ConflictKind, Operation, Resolution, Settings
+from .plan_parts import Action, Agreement, AgreementKind, Conflict, ConflictKind, Operation, Resolution, Settings
 from .reconcile import Decision, Effect, Policy, reconcile
 from .renames import Ground, Rename, ground_of
 from .tally import Tally

@@ -19,7 +19,7 @@ from .comparator import Change, Equality, SideChange
 from .entry import Kind, Side, Stamp
 from .modes import InitialSyncPreference, OnlyIf, Retain, SyncMode
 from .paths import is_within
-from .plan import ConflictKind
+from .plan_parts import ConflictKind
 
 
 class Effect(str, Enum):

@@ -10,7 +10,8 @@ from attrs import evolve, field, frozen
 
 from ..errors import PartialApplyError
 from .entry import Problem, Stamp
-from .plan import Action, Operation, Plan, in_order
+from .plan import Plan
+from .plan_parts import Action, Operation, in_order
 from .totals import Count, Totals
 from .views import Tabular, view
 

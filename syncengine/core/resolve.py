@@ -18,7 +18,8 @@ from .entry import Kind, Side, Stamp
 from .merging import merge_refusal, merged_operations
 from .modes import ConflictPolicy, Retain, choice
 from .paths import parent, shown
-from .plan import Action, Conflict, ConflictKind, Operation, Plan, Reason, Resolution
+from .plan import Plan
+from .plan_parts import Action, Conflict, ConflictKind, Operation, Reason, Resolution
 
 TOLERANCE_NS = 2_000_000_000
 """Modification times closer than this are a tie: the coarsest common clock (FAT) ticks every two seconds.

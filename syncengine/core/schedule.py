@@ -17,7 +17,7 @@ from attrs import frozen
 
 from .entry import Kind, Side
 from .paths import encoded, parents
-from .plan import Action, Operation, Reason
+from .plan_parts import Action, Operation, Reason
 
 Place = Tuple[Side, str]
 

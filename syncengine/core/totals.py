@@ -7,7 +7,8 @@ from typing import Dict, List, Mapping, Optional, Tuple
 from attrs import field, frozen
 
 from .entry import Kind, Side
-from .plan import OVERWRITING, Action, Plan
+from .plan import Plan
+from .plan_parts import OVERWRITING, Action
 from .views import view
 
 

@@ -13,7 +13,7 @@ from attrs import define, evolve, field
 from .bringing_back import Move, Target, Wanted, problem
 from .entry import Entry, Kind, Problem, ProblemKind, Side, Stamp
 from .journal_events import Place
-from .plan import Action, Operation, Purpose
+from .plan_parts import Action, Operation, Purpose
 from .report import Outcome, Status
 from .versions import Evidence
 

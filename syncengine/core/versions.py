@@ -18,7 +18,7 @@ from .entry import Entry, Kind, Side, Stamp
 from .journal_events import Event, Place
 from .moved_directories import follow_directories
 from .paths import is_within
-from .plan import Action
+from .plan_parts import Action
 
 
 @frozen

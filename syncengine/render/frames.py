@@ -19,13 +19,14 @@ from typing import TYPE_CHECKING, Any, Dict, Iterable, List, Mapping, Optional, 
 
 from ..core.entry import Stamp
 from ..core.paths import encoded, shown
-from ..core.plan import Operation, Plan
+from ..core.plan import Plan
+from ..core.plan_parts import Operation
 from ..core.report import Outcome, Report
 from ..core.versions import Version
 from ..errors import SyncError
 
 if TYPE_CHECKING:
-    from ..state.manager import Run
+    from ..state.records import Run
     from ..versioning import History
 
 Subject = Union[Plan, Report, "History"]

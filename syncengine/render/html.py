@@ -14,7 +14,8 @@ from attrs import frozen
 
 from ..core.check import CheckResult
 from ..core.paths import shown
-from ..core.plan import Conflict, Operation, Plan
+from ..core.plan import Plan
+from ..core.plan_parts import Conflict, Operation
 from ..core.report import Outcome, Report, Status
 from ..core.totals import Totals
 from .rows import (

@@ -15,14 +15,14 @@ from ..core.entry import Kind, Problem, Side, Stamp
 from ..core.guards import Blocker
 from ..core.modes import ConflictPolicy, SyncMode
 from ..core.paths import TRASH_FOLDER, shown
-from ..core.plan import (
+from ..core.plan import Plan
+from ..core.plan_parts import (
     BY_STAMP,
     Action,
     Conflict,
     ConflictKind,
     Endpoint,
     Operation,
-    Plan,
     Purpose,
     Reason,
     Resolution,

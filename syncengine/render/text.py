@@ -11,7 +11,8 @@ from typing import Dict, Iterator, List, Optional, Sequence
 from ..core.entry import Problem, Side, Stamp
 from ..core.guards import Blocker
 from ..core.paths import is_within, shown
-from ..core.plan import Agreement, AgreementKind, Conflict, Operation, Plan
+from ..core.plan import Plan
+from ..core.plan_parts import Agreement, AgreementKind, Conflict, Operation
 from ..core.report import Outcome, Report, Status
 from ..core.totals import Totals
 from .rows import (

@@ -12,7 +12,7 @@ from ..core.versions import Version
 from .units import counted, size_text
 
 if TYPE_CHECKING:
-    from ..state.manager import Run
+    from ..state.records import Run
     from ..versioning import History
 
 MOST_ROWS = 200

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Callable, Dict, FrozenSet, Iterable, Iterator,
 from attrs import define, evolve, field
 
 from ..core.entry import Kind, Problem, ProblemKind, Side
-from ..core.plan import Operation
+from ..core.plan_parts import Operation
 from ..core.report import Outcome, Status
 from ..errors import PreconditionFailed, StorageError, Unavailable
 from ..storage.protocol import StorageClientProtocol, SupportsBulkDelete, SupportsProof, expecting
@@ -21,7 +21,7 @@ from .retention import border
 from .scan import problem_of
 
 if TYPE_CHECKING:
-    from .execute import SyncOperations
+    from .operations import SyncOperations
 
 BATCH = 200
 """Deletions by one request: few enough that the first look is not old when the request is sent."""

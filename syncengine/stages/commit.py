@@ -16,12 +16,14 @@ from attrs import define, evolve, field, frozen
 from ..core.bootstrap import still_to_see
 from ..core.canonical import record
 from ..core.entry import Base, Kind, Side
-from ..core.plan import Action, Agreement, AgreementKind, Plan, Purpose
+from ..core.plan import Plan
+from ..core.plan_parts import Action, Agreement, AgreementKind, Purpose
 from ..core.report import Outcome, Report, Status
 from ..errors import StorageError
 from ..serial import outcome_line
 from ..state.journal import JournalWriter, Started
-from ..state.manager import Intent, Run, SyncStateManager
+from ..state.manager import SyncStateManager
+from ..state.records import Intent, Run
 from ..storage.protocol import StorageClientProtocol, SupportsFlush, exactly
 from .flushing import Flushing
 from .job import Job

@@ -17,7 +17,7 @@ from attrs import define, field
 from ..core.comparator import COARSE_WINDOW_NS, is_racy
 from ..core.entry import Kind, Side, Stamp
 from ..core.paths import is_kept, parent
-from ..core.plan import Action, Operation
+from ..core.plan_parts import Action, Operation
 from ..core.report import Outcome, Status
 from ..storage.local import CAPABILITIES, LocalStorageClient, small_file
 from ..storage.local_small import SMALL_BYTES
@@ -25,7 +25,7 @@ from ..storage.local_small import SMALL_BYTES
 if TYPE_CHECKING:
     from ..storage.local_second import SecondProcess
     from ..storage.local_small import File, Folders, Look, Request
-    from .execute import SyncOperations
+    from .operations import SyncOperations
 
 MANY = 2_000
 """From this many small new files on other processes are worth their start."""

@@ -12,7 +12,7 @@ from ..core.directory_renames import DirectoryRename, Met, Pair, directory_renam
 from ..core.entry import Entry, Extent, Kind, Problem, Side, Stamp
 from ..core.packs import Listing, Run, is_empty
 from ..core.paths import is_within, shown
-from ..core.plan import Operation
+from ..core.plan_parts import Operation
 from ..core.renames import DigestOf, Ground, ground_of, rename_of
 from ..errors import PreconditionFailed, StorageError, Unsupported
 from ..state.manager import SyncStateManager

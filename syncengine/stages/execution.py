@@ -15,7 +15,7 @@ from attrs import define, evolve, field
 
 from ..core.entry import Kind, Problem, ProblemKind, Side
 from ..core.paths import shown
-from ..core.plan import Action, Operation
+from ..core.plan_parts import Action, Operation
 from ..core.report import Outcome, Status
 from ..core.schedule import Schedule, Unit, schedule
 from ..events import OperationFinished
@@ -25,7 +25,7 @@ from .copying_apart import CopyingApart
 if TYPE_CHECKING:
     from queue import SimpleQueue
 
-    from .execute import SyncOperations
+    from .operations import SyncOperations
 
 Ended = Union[Outcome, None, BaseException]
 """What a worker hands over: an outcome, that there is nothing left for it, or what it died of."""

@@ -14,29 +14,17 @@ from ..core.entry import Side, Snapshot
 from ..core.folding import Folding
 from ..core.merge import Views
 from ..core.path_map import PathMap
-from ..core.plan import Endpoint, Operation, Plan, Settings
+from ..core.plan import Plan
+from ..core.plan_parts import Endpoint, Operation, Settings
 from ..core.report import Outcome, Report
 from ..core.tally import Tally
 from ..events import Emitter
 from ..state.manager import SyncStateManager
 from ..storage.protocol import StorageClientProtocol, SupportsStoredDigests
-from .throttle import Rate
+from .throttle import Limits, Rate
 
 if TYPE_CHECKING:
     from .filter import IgnoreFileManager
-
-
-@frozen
-class Limits:
-    """How hard a run may work; what is None is chosen by the route.
-
-    ``bandwidth`` is in bytes for each second, ``retries`` counts further tries after the first.
-    """
-
-    workers: Optional[int] = None
-    bandwidth: Optional[int] = None
-    requests_per_second: Optional[float] = None
-    retries: int = 3
 
 
 Changed = Union[Change, Views]

@@ -14,7 +14,8 @@ from ..core.comparator import is_racy, racy_since
 from ..core.entry import Base, Kind, Side, Stamp
 from ..core.folding import Folding
 from ..core.paths import is_within, parent, parents
-from ..core.plan import Action, Operation, Plan, Purpose, Reason
+from ..core.plan import Plan
+from ..core.plan_parts import Action, Operation, Purpose, Reason
 from ..core.report import Outcome
 from ..storage.protocol import StorageClientProtocol
 from .scan import folding_of

@@ -13,7 +13,7 @@ from attrs import frozen
 
 from ..core.comparator import common_digest, computable
 from ..core.entry import Entry, Kind, Side, Stamp
-from ..core.plan import Action, Operation
+from ..core.plan_parts import Action, Operation
 from ..errors import StorageError
 from ..storage.digests import digest
 from ..storage.protocol import StorageClientProtocol, SupportsStoredDigests

@@ -18,13 +18,15 @@ from ..core.guards import Blocker, BlockerKind, emptied_blockers
 from ..core.modes import choice
 from ..core.object_headers import ObjectHeaders
 from ..core.paths import encoded, is_within, parents, shown
-from ..core.plan import Conflict, Operation, Plan, Settings, StateRef
+from ..core.plan import Plan
+from ..core.plan_parts import Conflict, Operation, Settings, StateRef
 from ..core.planner import Planner
 from ..core.reconcile import Policy, leading_sides, prefers
 from ..core.renames import Rename, renames, unfinished
 from ..errors import StorageError
 from ..events import PlanMade
-from ..state.manager import Intent, SyncStateManager
+from ..state.manager import SyncStateManager
+from ..state.records import Intent
 from ..storage.protocol import Source, StorageClientProtocol, SupportsContentTimes, SupportsHeaders, SupportsNames
 from ..storage.routes import stays_inside
 from .diff import settling

@@ -14,7 +14,7 @@ from attrs import field, frozen
 
 from ..core.entry import Entry, Kind, Problem, ProblemKind, Side, Stamp
 from ..core.paths import is_kept, parent, shown
-from ..core.plan import Operation
+from ..core.plan_parts import Operation
 from ..core.report import Outcome, Status
 from ..errors import ScanError, StalePlanError, StorageError
 from ..storage.protocol import StorageClientProtocol, expecting

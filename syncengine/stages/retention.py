@@ -11,7 +11,7 @@ from attrs import evolve, field, frozen
 from ..core.comparator import is_racy
 from ..core.entry import Kind, Side
 from ..core.paths import parents
-from ..core.plan import Operation
+from ..core.plan_parts import Operation
 from ..errors import StorageError, SyncError
 from ..state.trash import trash_path
 from ..storage.protocol import (

@@ -9,14 +9,11 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import TYPE_CHECKING, Callable, Iterable, Iterator, Optional, Tuple, TypeVar
+from typing import Callable, Iterable, Iterator, Optional, Tuple, TypeVar
 
-from attrs import define, field
+from attrs import define, field, frozen
 
 from ..errors import StorageError, Throttled
-
-if TYPE_CHECKING:
-    from .job import Limits
 
 BACKOFF_SECONDS = 0.2
 LONGEST_BACKOFF_SECONDS = 30.0
@@ -29,6 +26,20 @@ PAGE = 1_000
 
 Turn = Tuple[float, bool]
 """When an operation began, and whether it was counted."""
+
+
+@frozen
+class Limits:
+    """How hard a run may work; what is None is chosen by the route.
+
+    ``bandwidth`` is in bytes for each second, ``retries`` counts further tries after the first.
+    """
+
+    workers: Optional[int] = None
+    bandwidth: Optional[int] = None
+    requests_per_second: Optional[float] = None
+    retries: int = 3
+
 
 _Item = TypeVar("_Item")
 

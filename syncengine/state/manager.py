@@ -6,16 +6,13 @@ may lag behind reality, which costs comparisons; it never leads, which would tur
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
-from enum import Enum
-from hashlib import sha256
-from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Set, Tuple
+from typing import Callable, Iterable, Iterator, List, Mapping, Optional, Sequence, Set, Tuple
 
-from attrs import evolve, field, frozen
+from attrs import evolve
 
 from ..core.entry import Base, Kind
 from ..core.modes import InitialSyncPreference
@@ -26,108 +23,23 @@ from .database import Database, Draft, in_ranges, read_header, translated
 from .home import DirectoryHome, home_of
 from .journal import Journal
 from .lock import Holder, PairLock
-from .remote import RemotePlace
-from .schema import (
-    ABSENT,
-    Damage,
-    Header,
-    Tally,
-    base_from,
-    generation_of,
-    packs,
-    ranges,
-    row_bytes,
+from .records import (
+    Bootstrap,
+    Ended,
+    Intent,
+    PairSummary,
+    Run,
+    StateReference,
+    default_place,
+    pair_id,
+    run_document,
+    run_from,
 )
+from .remote import RemotePlace
+from .schema import ABSENT, Damage, Header, Tally, base_from, generation_of, packs, ranges, row_bytes
 
 HISTORY = 1000
 """How many runs the history remembers."""
-
-_IDENTITY_FORMAT = "syncengine.pair/1"
-
-
-def pair_id(source_identity: str, destination_identity: str) -> str:
-    """Return the name of a pair; which of the two is called source does not matter.
-
-    >>> pair_id("a", "b") == pair_id("b", "a")
-    True
-    """
-    text = json.dumps([_IDENTITY_FORMAT, *sorted((source_identity, destination_identity))])
-    return sha256(text.encode("ascii")).hexdigest()[:32]
-
-
-def default_place() -> str:
-    """Return the directory in which this user's states are kept unless another is asked for."""
-    import platformdirs
-
-    return platformdirs.user_state_dir("syncengine", appauthor=False)
-
-
-@frozen
-class StateReference:
-    """Which state a plan was made from; ``lineage`` is None for a pair that nothing has been recorded of."""
-
-    place: str
-    lineage: Optional[str]
-    generation: int
-
-
-@frozen
-class Bootstrap:
-    """How far the first sync is: the prefixes still to do, and the preference that governs them until then."""
-
-    todo: Tuple[str, ...]
-    preference: Optional[InitialSyncPreference]
-
-    @property
-    def finished(self) -> bool:
-        """Whether the preference no longer matters."""
-        return not self.todo
-
-
-class Ended(str, Enum):
-    """How a run ended."""
-
-    FINISHED = "finished"
-    INTERRUPTED = "interrupted"
-    CRASHED = "crashed"
-    RUNNING = "running"
-
-
-@frozen
-class Run:
-    """One run of the history; ``counts`` are outcomes by status, ``generations`` those it wrote."""
-
-    run_id: str
-    started_at: datetime
-    mode: str
-    plan_digest: str
-    root_digest: str
-    finished_at: Optional[datetime] = None
-    ended: Ended = Ended.RUNNING
-    counts: Mapping[str, int] = field(factory=dict)
-    generations: Tuple[int, ...] = ()
-
-
-@frozen
-class Intent:
-    """Something begun whose interruption must be told from a user's change; a hint that is checked, never trusted."""
-
-    operation: str
-    kind: str
-    paths: Tuple[str, ...]
-    payload: Mapping[str, Any] = field(factory=dict)
-
-
-@frozen
-class PairSummary:
-    """One pair of a place; ``problem`` says why nothing else is known of it."""
-
-    pair_id: str
-    locations: Tuple[str, str] = ("", "")
-    generation: int = 0
-    rows: int = 0
-    last_run: Optional[Run] = None
-    problem: Optional[str] = None
 
 
 class SyncStateManager:
@@ -362,7 +274,7 @@ class SyncStateManager:
         with self._writing(database) as draft:
             draft.header = _begun(evolve(draft.header, clean=False, shown=self._shown(draft.header)), preference)
             begun = self._continued(run)
-            draft.put_run(encoded(run.run_id), _run_document(begun), kept=HISTORY)
+            draft.put_run(encoded(run.run_id), run_document(begun), kept=HISTORY)
         self._run, self._unclean = begun, True
 
     def _created(self) -> Database:
@@ -439,7 +351,7 @@ class SyncStateManager:
             return run
         draft.begin_generation()
         run = evolve(run, generations=(*run.generations, draft.header.generation))
-        draft.put_run(encoded(run.run_id), _run_document(run), kept=HISTORY)
+        draft.put_run(encoded(run.run_id), run_document(run), kept=HISTORY)
         return run
 
     def _sleep(self, draft: Draft, position: bytes, generation: int) -> None:
@@ -455,7 +367,7 @@ class SyncStateManager:
         with self._writing(database) as draft:
             draft.header = evolve(draft.header, clean=True)
             done = evolve(run, finished_at=finished_at, ended=ended, counts=dict(counts))
-            draft.put_run(encoded(run.run_id), _run_document(done), kept=HISTORY)
+            draft.put_run(encoded(run.run_id), run_document(done), kept=HISTORY)
         self._run, self._unclean = None, False
         self._home.committed(database, last=True)
         self.lock.release()
@@ -512,7 +424,7 @@ class SyncStateManager:
         if database is None:
             return []
         with self._guarded():
-            found = [_run_from(document) for _, document in database.documents("runs", "ordinal desc")]
+            found = [run_from(document) for _, document in database.documents("runs", "ordinal desc")]
         running = self._run.run_id if self._run is not None else self._elsewhere(found)
         return [
             evolve(run, ended=Ended.CRASHED) if run.ended is Ended.RUNNING and run.run_id != running else run
@@ -619,7 +531,7 @@ def _summary(place: str, name: str) -> Optional[PairSummary]:
         return None
     try:
         header = database.header()
-        last = next((_run_from(document) for _, document in database.documents("runs", "ordinal desc")), None)
+        last = next((run_from(document) for _, document in database.documents("runs", "ordinal desc")), None)
     except StateError as error:
         return PairSummary(name, problem=str(error))
     finally:
@@ -641,28 +553,3 @@ def _begun(header: Header, preference: Optional[InitialSyncPreference]) -> Heade
 def _positions(path: str) -> Tuple[bytes, bytes]:
     position = encoded(path)
     return position, position + b"/"
-
-
-def _run_document(run: Run) -> Dict[str, Any]:
-    return {
-        "run_id": run.run_id,
-        "started_at": run.started_at.isoformat(),
-        "mode": run.mode,
-        "plan_digest": run.plan_digest,
-        "root_digest": run.root_digest,
-        "finished_at": None if run.finished_at is None else run.finished_at.isoformat(),
-        "ended": run.ended.value,
-        "counts": dict(run.counts),
-        "generations": list(run.generations),
-    }
-
-
-def _run_from(document: Mapping[str, Any]) -> Run:
-    finished_at = document["finished_at"]
-    changes = {
-        "started_at": datetime.fromisoformat(document["started_at"]),
-        "finished_at": None if finished_at is None else datetime.fromisoformat(finished_at),
-        "ended": Ended(document["ended"]),
-        "generations": tuple(document["generations"]),
-    }
-    return Run(**{**document, **changes})

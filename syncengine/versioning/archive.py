@@ -19,7 +19,7 @@ from ..errors import NotFound, RecipeError
 from ..serial import outcome_from_record
 from ..stages.job import Job
 from ..stages.preflight import seen_at
-from ..state.manager import Run
+from ..state.records import Run
 from ..state.trash import Kept, parse
 from ..storage.protocol import StorageClientProtocol
 
@@ -67,7 +67,7 @@ def _turned(outcome: Outcome) -> Outcome:
 
 
 def _sights(line: Mapping[str, Any]) -> Iterator[Event]:
-    from ..core.plan import Agreement
+    from ..core.plan_parts import Agreement
     from ..serial_values import value_reader
 
     agreement: Agreement = value_reader().quick(Agreement)(

@@ -12,7 +12,7 @@ from ..core.units import counted
 from ..core.versions import Version
 from ..core.views import Tabular, view
 from ..engine import SyncEngine
-from ..state.manager import Run
+from ..state.records import Run
 from .archive import archive_of, key_of, moment_of
 
 

@@ -12,7 +12,8 @@ from ..core.entry import Entry, Kind, Problem, ProblemKind, Side
 from ..core.journal_events import Place
 from ..core.modes import SyncMode
 from ..core.paths import is_kept, is_within
-from ..core.plan import Endpoint, Operation, Plan, Purpose, Settings, StateRef
+from ..core.plan import Plan
+from ..core.plan_parts import Endpoint, Operation, Purpose, Settings, StateRef
 from ..engine import SyncEngine
 from ..errors import RecipeError
 from ..places import Live

@@ -9,12 +9,13 @@ from attrs import define, evolve
 from ..core.bringing_back import BringingBack, contents_of
 from ..core.entry import Side
 from ..core.guards import Guards
-from ..core.plan import Endpoint, Operation, Plan, Purpose, StateRef
+from ..core.plan import Plan
+from ..core.plan_parts import Endpoint, Operation, Purpose, StateRef
 from ..core.pruning import Candidate, Keep, prunable
 from ..core.versions import Retained
 from ..engine import SyncEngine
 from ..places import Live
-from ..state.manager import Ended, Run
+from ..state.records import Ended, Run
 from ..storage.location import locate
 from ..storage.protocol import StorageClientProtocol
 from .archive import Archive, archive_of, moment_of

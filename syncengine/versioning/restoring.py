@@ -10,7 +10,8 @@ from attrs import define, evolve, field, frozen
 from ..core.bringing_back import Wanted, problem
 from ..core.entry import Entry, Kind, Problem, ProblemKind, Side
 from ..core.paths import is_kept, is_within, shown
-from ..core.plan import Plan, Purpose
+from ..core.plan import Plan
+from ..core.plan_parts import Purpose
 from ..core.units import counted, moment_ns
 from ..core.versions import Evidence, Held
 from ..engine import SyncEngine

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Tuple, Union
 
 from ..core.entry import Side
-from ..core.plan import Plan, Purpose
+from ..core.plan import Plan
+from ..core.plan_parts import Purpose
 from ..core.report import Outcome, Report
 from ..core.undoing import Undoing
 from ..engine import SyncEngine

@@ -14,7 +14,7 @@ from attrs import evolve
 from syncengine import PartialApplyError, Plan, Report
 from syncengine.cli.__main__ import COMMANDS, commands
 from syncengine.cli.output import Output
-from syncengine.core.plan import Approval
+from syncengine.core.plan_parts import Approval
 from syncengine.core.report import Status
 
 from ..servers import ftp_server, http_server

@@ -16,7 +16,7 @@ from syncengine.core.guards import (
     emptied_blockers,
     guard_blockers,
 )
-from syncengine.core.plan import Action, Operation, Reason
+from syncengine.core.plan_parts import Action, Operation, Reason
 from syncengine.errors import RecipeError
 
 SOURCE, DESTINATION = Side.SOURCE, Side.DESTINATION

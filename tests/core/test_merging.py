@@ -10,7 +10,7 @@ from attrs import evolve
 from syncengine.core.entry import Side, Stamp
 from syncengine.core.merging import MOST_BYTES, content_of, merge_refusal, merged_operations
 from syncengine.core.modes import OnlyIf, Retain, SyncMode
-from syncengine.core.plan import Action, Conflict, ConflictKind, Resolution, Settings
+from syncengine.core.plan_parts import Action, Conflict, ConflictKind, Resolution, Settings
 
 MINE, THEIRS = Stamp(size=1, mtime_ns=1), Stamp(size=2, mtime_ns=2)
 EDITED = Conflict("f", ConflictKind.MODIFY_MODIFY, None, MINE, THEIRS, Resolution.MERGED, "function:merge")

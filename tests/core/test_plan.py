@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 import syncengine  # noqa: F401 - registers how plans are digested
 from syncengine.core.entry import Base, Extent, Kind, Problem, ProblemKind, Side, Stamp
 from syncengine.core.guards import Blocker, BlockerKind, Guards
-from syncengine.core.plan import (
+from syncengine.core.plan import Plan
+from syncengine.core.plan_parts import (
     Action,
     Agreement,
     AgreementKind,
@@ -20,7 +21,6 @@ from syncengine.core.plan import (
     ConflictKind,
     Endpoint,
     Operation,
-    Plan,
     Reason,
     Resolution,
     Settings,

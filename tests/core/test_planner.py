@@ -24,7 +24,7 @@ from syncengine.core.modes import (
 )
 from syncengine.core.path_map import PathMap
 from syncengine.core.paths import encoded
-from syncengine.core.plan import (
+from syncengine.core.plan_parts import (
     Action,
     AgreementKind,
     Conflict,

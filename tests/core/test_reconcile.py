@@ -13,7 +13,7 @@ from syncengine.core.drafts import Drafts, SideTraits
 from syncengine.core.entry import Base, Entry, Kind, Side, Stamp
 from syncengine.core.merge import Region, Views
 from syncengine.core.modes import InitialSyncPreference, OnlyIf, Retain, SyncMode
-from syncengine.core.plan import AgreementKind, ConflictKind, Settings
+from syncengine.core.plan_parts import AgreementKind, ConflictKind, Settings
 from syncengine.core.planner import Planner
 from syncengine.core.reconcile import Decision, Effect, Policy, leading_sides, prefers, reconcile, row_of
 

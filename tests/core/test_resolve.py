@@ -9,14 +9,14 @@ from attrs import evolve
 
 from syncengine.core.entry import Kind, Side, Stamp
 from syncengine.core.modes import ConflictPolicy, Retain, SyncMode
-from syncengine.core.plan import (
+from syncengine.core.plan import Plan
+from syncengine.core.plan_parts import (
     Action,
     Conflict,
     ConflictKind,
     Endpoint,
     Inside,
     Operation,
-    Plan,
     Reason,
     Resolution,
     Settings,

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from syncengine.core.entry import Kind, Side, Stamp
 from syncengine.core.paths import is_within, parents
-from syncengine.core.plan import Action, Operation, Reason
+from syncengine.core.plan_parts import Action, Operation, Reason
 from syncengine.core.schedule import Schedule, schedule
 
 SOURCE, DESTINATION = Side.SOURCE, Side.DESTINATION

@@ -9,7 +9,7 @@ import pytest
 from syncengine.core.bringing_back import BringingBack, Move, Wanted
 from syncengine.core.entry import Entry, Kind, Side, Stamp
 from syncengine.core.journal_events import Place, events_of
-from syncengine.core.plan import Action, Operation, Purpose, Reason
+from syncengine.core.plan_parts import Action, Operation, Purpose, Reason
 from syncengine.core.report import Outcome, Status
 from syncengine.core.undoing import Undoing
 from syncengine.core.versions import Evidence, Retained

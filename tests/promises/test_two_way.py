@@ -13,7 +13,7 @@ import pytest
 import syncengine
 from syncengine import Action, Guards, Status, SyncEngine
 from syncengine.core import comparator
-from syncengine.core.plan import ConflictKind
+from syncengine.core.plan_parts import ConflictKind
 from tests.trees import aged, exactly, files, trash, write
 
 TWO_WAY = "two-way"

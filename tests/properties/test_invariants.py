@@ -23,10 +23,10 @@ import syncengine
 from syncengine import Action, GuardError, Guards, Kind, Operation, Plan, Side, Status, SyncEngine
 from syncengine.core.guards import Blocker
 from syncengine.core.paths import is_reserved, is_within, parents
-from syncengine.core.plan import Reason
+from syncengine.core.plan_parts import Reason
 from syncengine.core.schedule import Schedule, schedule
 from syncengine.stages import execution
-from syncengine.state.manager import Run
+from syncengine.state.records import Run
 
 from .depth import holds
 from .reference_model import MODES, POLICIES, Row, Tree, World, clashes

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import syncengine
 from syncengine import Action, Kind, Plan, Side, SyncEngine
-from syncengine.core.plan import AgreementKind
+from syncengine.core.plan_parts import AgreementKind
 
 from .sides import PAIRS, Tree, edits, kept, trees, visible
 

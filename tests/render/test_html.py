@@ -12,7 +12,8 @@ from attrs import evolve
 
 from syncengine.core.check import CheckResult, Finding
 from syncengine.core.entry import Kind, Problem, ProblemKind, Side, Stamp
-from syncengine.core.plan import Action, Endpoint, Operation, Plan, Reason, Settings, StateRef
+from syncengine.core.plan import Plan
+from syncengine.core.plan_parts import Action, Endpoint, Operation, Reason, Settings, StateRef
 from syncengine.core.report import Outcome, Report, Status
 from syncengine.core.totals import Totals
 

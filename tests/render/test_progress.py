@@ -14,7 +14,8 @@ from attrs import evolve
 from fsspec.callbacks import Callback
 from rich.console import Console
 
-from syncengine.core.plan import Operation, Plan
+from syncengine.core.plan import Plan
+from syncengine.core.plan_parts import Operation
 from syncengine.core.report import Outcome, Report, Status
 from syncengine.events import (
     ApplyFinished,

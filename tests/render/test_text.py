@@ -11,13 +11,13 @@ from attrs import evolve
 
 from syncengine.core.entry import Kind, Problem, ProblemKind, Side, Stamp
 from syncengine.core.modes import SyncMode
-from syncengine.core.plan import (
+from syncengine.core.plan import Plan
+from syncengine.core.plan_parts import (
     Action,
     Conflict,
     ConflictKind,
     Endpoint,
     Operation,
-    Plan,
     Reason,
     Resolution,
     Settings,

@@ -14,7 +14,8 @@ from syncengine.core.modes import InitialSyncPreference
 from syncengine.core.paths import encoded
 from syncengine.errors import StateError
 from syncengine.state.journal import Started
-from syncengine.state.manager import Bootstrap, Ended, Intent, Run, SyncStateManager, default_place, pair_id
+from syncengine.state.manager import SyncStateManager
+from syncengine.state.records import Bootstrap, Ended, Intent, Run, default_place, pair_id
 
 AT = datetime(2026, 11, 22, 13, 52, 16, tzinfo=timezone.utc)
 HERE, THERE = "identity of here", "identity of there"
@@ -424,7 +425,8 @@ CRASH = """
 import os, sys
 from datetime import datetime, timezone
 from syncengine.core.entry import Base, Kind, Stamp
-from syncengine.state.manager import Run, SyncStateManager
+from syncengine.state.manager import SyncStateManager
+from syncengine.state.records import Run
 at = datetime(2026, 11, 22, tzinfo=timezone.utc)
 state = SyncStateManager(sys.argv[1], "identity of here", "identity of there")
 state.begin(Run("crashing", at, "two-way", "p", "r"))
@@ -753,7 +755,8 @@ MEMORY = """
 import resource, sys
 from datetime import datetime, timezone
 from syncengine.core.entry import Base, Kind, Stamp
-from syncengine.state.manager import Run, SyncStateManager
+from syncengine.state.manager import SyncStateManager
+from syncengine.state.records import Run
 at = datetime(2026, 11, 22, tzinfo=timezone.utc)
 state = SyncStateManager(sys.argv[1], "a", "b")
 if sys.argv[2] == "write":

@@ -9,7 +9,8 @@ from attrs import evolve
 from syncengine.core.entry import Base, Kind, Stamp
 from syncengine.errors import PreconditionFailed, StateError
 from syncengine.state.lock import EXPIRY
-from syncengine.state.manager import Ended, Run, SyncStateManager
+from syncengine.state.manager import SyncStateManager
+from syncengine.state.records import Ended, Run
 
 AT = datetime(2026, 11, 22, 13, 52, 16, tzinfo=timezone.utc)
 

@@ -11,7 +11,7 @@ from syncengine import Kind, Side, Stamp, SyncStateManager
 from syncengine.core.entry import Base
 from syncengine.core.packs import PLAIN_ROW, plain_of
 from syncengine.state import schema
-from syncengine.state.manager import Run
+from syncengine.state.records import Run
 
 NOW = datetime(2026, 1, 1, tzinfo=timezone.utc)
 HERE = Stamp(5, 10**18 + 1, file_id="18446744073709551615")

@@ -22,7 +22,7 @@ from upath import UPath
 import syncengine
 from syncengine import Report, Side, StateError
 from syncengine.core.paths import RESERVED_PREFIX, TRASH_FOLDER, parents
-from syncengine.core.plan import AgreementKind
+from syncengine.core.plan_parts import AgreementKind
 from syncengine.storage.filesystem import FsspecStorageClient
 from syncengine.storage.local import LocalStorageClient
 from syncengine.storage.object_store import ObjectStorageClient
