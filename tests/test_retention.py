@@ -105,6 +105,34 @@ def test_a_write_that_failed_after_its_commit_leaves_the_old_version_in_the_tras
     assert (destination / outcome.retained_at).read_text() == "the only copy"
 
 
+def test_a_write_that_goes_on_after_its_answer_was_given_up_is_waited_for(source: Path, tmp_path: Path) -> None:
+    target = write(tmp_path / "destination", {"other": "x"}) / "f"
+
+    class Slow(LocalStorageClient):
+        """Gives up the answer when half is written, and has the rest when it is looked at for the second time."""
+
+        looks = 0
+
+        def write(self, path: str, content: Any, **options: Any) -> Any:
+            if target.exists():
+                return super().write(path, content, **options)
+            target.write_text("the new")
+            raise LOST
+
+        def stat(self, path: str) -> Any:
+            if path == "f" and target.exists():
+                self.looks += 1
+                if self.looks == 2:
+                    target.write_text("the new version")
+            return super().stat(path)
+
+    client = Slow(str(target.parent))
+    report = syncengine.sync(source, client, retries=1)
+
+    (outcome,) = report.outcomes
+    assert (outcome.status, client.looks) == (Status.DONE, 2)
+
+
 def test_a_lost_answer_about_other_content_is_not_taken_for_success(source: Path, destination: Path) -> None:
     class Torn(Forgetful):
         def _answer(self, call: str, path: str) -> None:

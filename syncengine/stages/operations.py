@@ -39,6 +39,8 @@ from .scan import problem_of
 from .throttle import Limits, RequestBudget
 
 _PROGRESS_BYTES = 1 << 20
+_SETTLING_SECONDS = (0.2, 0.5, 1.0)
+"""Pauses between looks at what may be a write of our own whose answer was lost."""
 
 
 @define(eq=False)
@@ -89,7 +91,7 @@ class SyncOperations:
             self._budget.rest(patience)
         retained_at = self.retention.settle(operation, done=written is not None)
         if written is None and answers_lost:
-            written = self._lost_answers.written(operation)
+            written = self._found_written(operation, settling=isinstance(error, PreconditionFailed))
         if written is None:
             assert error is not None
             return self._undone(operation, error, attempts, time.perf_counter() - started, retained_at)
@@ -107,6 +109,19 @@ class SyncOperations:
             return None, error
         finally:
             self._budget.end(turn, failure)
+
+    def _found_written(self, operation: Operation, *, settling: bool) -> Optional[Written]:
+        """Return what an attempt without an answer has written; *settling* says that something stands there.
+
+        A server may give up the answer and still be at work, so that a look right then finds part of the content.
+        """
+        written = self._lost_answers.written(operation)
+        for pause in _SETTLING_SECONDS if settling else ():
+            if written is not None or self.cancel.is_set():
+                break
+            self._budget.rest(pause)
+            written = self._lost_answers.written(operation)
+        return written
 
     @staticmethod
     def _undone(

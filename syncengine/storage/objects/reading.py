@@ -22,7 +22,7 @@ from .service import Headers, ObjectInfo
 FIRST_BYTES = 4 << 20
 """Up to this size an object comes with the request that opens it."""
 RANGE_BYTES = 8 << 20
-_RANGES_AHEAD = 6
+_RANGES_AHEAD = 5
 _INLINE_BYTES = 1 << 20
 _CHUNK_BYTES = 1 << 20
 _ATTEMPTS = 4
