@@ -278,3 +278,7 @@ class _Halting:
         data: bytes = self._content.read(min(size, 1000) if size > 0 else 1000)
         self._read += len(data)
         return data
+
+    def __getattr__(self, name: str) -> Any:
+        """Tell what else the content knows of itself, such as its stamp; how it is read is told above."""
+        return None if name == "descriptor" else getattr(self._content, name)
