@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import threading
-from contextlib import contextmanager
-from typing import Iterator, List
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Iterator, List, Optional
 from unittest.mock import patch
 
 import pytest
+import trustme
 
 from syncengine.storage.objects import exchange
 from syncengine.storage.objects.exchange import Connections, Lost, Unsent
@@ -17,12 +20,14 @@ from syncengine.storage.objects.exchange import Connections, Lost, Unsent
 class Speaker:
     """A server that says just these bytes for each request, and counts the connections it was asked over."""
 
-    def __init__(self, *answers: bytes) -> None:
+    def __init__(self, *answers: bytes, secured: Optional[ssl.SSLContext] = None) -> None:
         self.answers = list(answers)
+        self.secured = secured
         self.asked: List[bytes] = []
         self.connections = 0
         self._listener = socket.create_server(("127.0.0.1", 0))
-        self.address = f"http://127.0.0.1:{self._listener.getsockname()[1]}/bucket"
+        scheme = "http" if secured is None else "https"
+        self.address = f"{scheme}://127.0.0.1:{self._listener.getsockname()[1]}/bucket"
         self._thread = threading.Thread(target=self._serve)
         self._thread.start()
 
@@ -30,6 +35,12 @@ class Speaker:
         while self.answers:
             connection = self._listener.accept()[0]
             self.connections += 1
+            if self.secured is not None:
+                with suppress(OSError):  # whoever asks may not trust the certificate, and says so at any moment
+                    connection = self.secured.wrap_socket(connection, server_side=True)
+                    self._speak(connection)
+                connection.close()
+                return
             with connection:
                 self._speak(connection)
 
@@ -57,8 +68,8 @@ TORN = b"<torn>"
 
 
 @contextmanager
-def saying(*answers: bytes) -> Iterator[Speaker]:
-    speaker = Speaker(*answers)
+def saying(*answers: bytes, secured: Optional[ssl.SSLContext] = None) -> Iterator[Speaker]:
+    speaker = Speaker(*answers, secured=secured)
     try:
         yield speaker
     finally:
@@ -173,3 +184,48 @@ def test_a_server_that_is_silent_for_too_long_has_not_answered() -> None:
 
         with pytest.raises(Lost):
             connections.ask("GET", "/k", {})
+
+
+def certified(authority: trustme.CA, name: str) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert(name).configure_cert(context)
+    return context
+
+
+@pytest.fixture
+def authority(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[trustme.CA]:
+    """Return an authority that this system trusts during the test."""
+    made = trustme.CA()
+    made.cert_pem.write_to_path(str(tmp_path / "trusted.pem"))
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "trusted.pem"))
+    exchange._trust.cache_clear()
+    yield made
+    exchange._trust.cache_clear()
+
+
+def test_a_server_with_a_trusted_certificate_is_asked_over_one_connection(authority: trustme.CA) -> None:
+    large = b"x" * 300_000
+    said = [
+        answer("HTTP/1.1 200 OK", "Content-Length: 7", content=b"content"),
+        answer("HTTP/1.1 200 OK", f"Content-Length: {len(large)}", content=large),
+    ]
+    with saying(*said, secured=certified(authority, "127.0.0.1")) as speaker:
+        connections = Connections(speaker.address, 5, 5)
+
+        found = [connections.ask("GET", "/bucket/f", {"Host": "h"}).content for _ in said]
+        connections.close()
+
+    assert found == [b"content", large]
+    assert speaker.connections == 1
+
+
+@pytest.mark.parametrize("wrong", ["another authority", "another name"])
+def test_a_server_that_cannot_prove_who_it_is_is_told_nothing(authority: trustme.CA, wrong: str) -> None:
+    said = (
+        certified(trustme.CA(), "127.0.0.1") if wrong == "another authority" else certified(authority, "elsewhere.org")
+    )
+    with saying(answer("HTTP/1.1 200 OK", "Content-Length: 0"), secured=said) as speaker:
+        with pytest.raises(Unsent, match="certificate"):
+            Connections(speaker.address, 5, 5).ask("PUT", "/bucket/f", {"Host": "h"}, b"content")
+
+        assert speaker.asked == []
