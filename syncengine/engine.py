@@ -39,7 +39,7 @@ from .core.plan_parts import Endpoint, Settings
 from .core.pruning import Keep
 from .core.report import Report
 from .core.synonyms import meant
-from .errors import PlanFormatError, RecipeError, ScanError, StorageError, SyncInterrupted
+from .errors import NotFound, PlanFormatError, RecipeError, ScanError, StorageError, SyncInterrupted
 from .events import Emitter, Observer
 from .pipeline import Pipeline
 from .places import Live, open_state
@@ -385,7 +385,9 @@ class SyncEngine:
             return self._clients[side].stat("")
         except StorageError as error:
             url = self._locations[side].url
-            raise ScanError(f"the {side.value} {url} cannot be looked at: {error}", side=side.value) from error
+            reason = "root_missing" if isinstance(error, NotFound) else "unlistable"
+            message = f"the {side.value} {url} cannot be looked at: {error}"
+            raise ScanError(message, side=side.value, reason=reason) from error
 
     def _endpoint(self, side: Side) -> Endpoint:
         location = self._locations[side]

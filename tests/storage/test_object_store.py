@@ -168,7 +168,7 @@ def test_a_missing_bucket_refuses_the_plan_in_one_sentence(mode: str, moto: S3Se
     assert str(caught.value) == (
         f"the destination {url} cannot be looked at: the bucket bucket-that-is-not-there does not exist"
     )
-    assert caught.value.exit_code == 7
+    assert (caught.value.exit_code, caught.value.reason) == (7, "root_missing")
 
 
 @pytest.mark.parametrize("side", ["source", "destination"])
