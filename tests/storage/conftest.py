@@ -111,6 +111,12 @@ def azure() -> Iterator[AzureServer]:
 
 
 @pytest.fixture
+def with_obstore() -> None:
+    """Skip a test of what is done through obstore, or beside it only, where it is not installed."""
+    pytest.importorskip("obstore", reason="obstore is not installed, and this is about what is done with it")
+
+
+@pytest.fixture
 def wire() -> Iterator[Callable[..., Wire]]:
     with ExitStack() as stack:
 

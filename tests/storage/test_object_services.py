@@ -88,6 +88,7 @@ ALONE: Dict[str, Any] = {
 
 
 def _with_obstore(name: str, filesystem: Any, bucket: str, **given: Any) -> Any:
+    pytest.importorskip("obstore", reason="obstore is not installed, and this is the service through it")
     base = ALONE[name](filesystem, bucket, **given)
     found, why = service_for(filesystem, bucket)
     assert isinstance(found, FastService), why

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import threading
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
@@ -94,7 +95,7 @@ def test_odd_keys_are_problems_and_the_rest_of_the_bucket_is_listed(server: S3Se
 
 def test_keys_that_obstore_cannot_spell_are_read_and_written(moto: S3Server) -> None:
     client = moto.client(moto.bucket())
-    assert client.why.startswith("obstore")
+    assert client.why.startswith("obstore") is (find_spec("obstore") is not None)
 
     stamp = client.write("a\tb", Bytes(b"tab"), expect=ABSENT)
 

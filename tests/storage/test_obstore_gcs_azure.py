@@ -69,6 +69,7 @@ def test_what_obstore_could_not_honour_keeps_it_out(protocol: str, options: Dict
         ("abfs", AZURE, "AZURE_ENCRYPTION_KEY", KEY),
     ],
 )
+@pytest.mark.usefixtures("with_obstore")
 def test_what_obstore_would_take_from_the_environment_keeps_it_out(
     protocol: str, options: Dict[str, Any], name: str, value: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -152,6 +153,7 @@ def lower(headers: Any) -> Dict[str, str]:
     return {name.lower(): value for name, value in headers.items()}
 
 
+@pytest.mark.usefixtures("with_obstore")
 def test_a_signature_travels_with_every_request(wire: Callable[..., Wire]) -> None:
     asked = wire((201, {"ETag": '"0x1"', "Last-Modified": CHANGED}, b""))
     connection = f"BlobEndpoint={asked.url}/someone;SharedAccessSignature={SIGNATURE}"
@@ -183,6 +185,7 @@ def renewed_account(quota_project: str) -> Any:
     return found
 
 
+@pytest.mark.usefixtures("with_obstore")
 def test_a_token_of_google_is_renewed_by_the_filesystem(wire: Callable[..., Wire]) -> None:
     asked = wire((200, {"ETag": '"e"', "x-goog-generation": "7", "Last-Modified": CHANGED}, b""))
     options = {"token": renewed_account("payer"), "project": "p", "endpoint_url": asked.url}
@@ -203,6 +206,7 @@ def test_a_token_of_google_is_renewed_by_the_filesystem(wire: Callable[..., Wire
 
 
 @pytest.mark.parametrize(("payer", "named"), [(True, "p"), ("another", "another"), (False, None)])
+@pytest.mark.usefixtures("with_obstore")
 def test_who_pays_for_a_request_to_google_is_named_in_it(
     payer: Any, named: Optional[str], wire: Callable[..., Wire]
 ) -> None:

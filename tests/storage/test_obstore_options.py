@@ -119,6 +119,14 @@ def test_without_obstore_the_filesystem_serves_alone(moto: S3Server, monkeypatch
     assert "obstore is not installed" in client.why
 
 
+def test_nobody_is_told_to_install_what_would_not_be_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "obstore", None)
+
+    assert "asynchronous" in str(reason_against(s3fs.S3FileSystem(asynchronous=True, skip_instance_cache=True)))
+    assert "not installed" in str(reason_against(s3fs.S3FileSystem(skip_instance_cache=True)))
+
+
+@pytest.mark.usefixtures("with_obstore")
 def test_credentials_that_expire_are_asked_of_the_session_again(
     moto: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -147,6 +155,7 @@ def test_credentials_that_expire_are_asked_of_the_session_again(
     client.write("a", Bytes(b"1"), expect=ABSENT)
 
 
+@pytest.mark.usefixtures("with_obstore")
 def test_doctor_says_who_serves_a_bucket_and_why(
     moto: S3Server, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

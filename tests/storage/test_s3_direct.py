@@ -168,6 +168,7 @@ print(len(found), "s3fs" in sys.modules, "botocore" in sys.modules)
 """
 
 
+@pytest.mark.usefixtures("with_obstore")
 def test_a_listing_needs_neither_s3fs_nor_botocore(moto: S3Server) -> None:
     bucket = moto.bucket()
     moto.fill(bucket, {"a": b"1", "b/c": b"2", "marker/": b"", "odd//key": b"3"})
@@ -286,6 +287,7 @@ def test_what_is_not_a_plain_page_is_not_interpreted(answer: Any) -> None:
         client.close()
 
 
+@pytest.mark.usefixtures("with_obstore")
 def test_a_listing_that_becomes_unclear_is_finished_by_the_filesystem(moto: S3Server) -> None:
     bucket = moto.bucket()
     moto.fill(bucket, dict.fromkeys("abcdef", b"1"))
@@ -325,6 +327,7 @@ def test_a_missing_bucket_and_a_refused_login_are_told_as_ever(moto: S3Server) -
 # Ranges
 
 
+@pytest.mark.usefixtures("with_obstore")
 def test_a_large_object_of_a_server_that_does_not_mark_ranges_needs_no_filesystem(rclone: S3Server) -> None:
     bucket = rclone.bucket()
     content = os.urandom(13 << 20)
@@ -366,6 +369,7 @@ def test_a_deletion_names_its_version(moto: S3Server) -> None:
     assert client.stat("a b") is None
 
 
+@pytest.mark.usefixtures("with_obstore")
 def test_a_deletion_whose_answer_was_lost_is_asked_for_again_and_done(moto: S3Server) -> None:
     client = moto.client(moto.bucket())
     stamp = client.write("a", Bytes(b"1"), expect=ABSENT)

@@ -16,6 +16,7 @@ from syncengine.storage.objects.s3_small import SMALL_BYTES, SmallObjects
 from syncengine.storage.objects.service import Headers, ObjectInfo
 from syncengine.storage.protocol import ABSENT, ANYTHING, exactly
 
+pytestmark = pytest.mark.usefixtures("with_obstore")
 ETAG = "0123456789abcdef0123456789abcdef"
 COPIED = (
     f"<CopyObjectResult><LastModified>2026-11-22T10:00:00.000Z</LastModified><ETag>&quot;{ETAG}&quot;</ETag>"

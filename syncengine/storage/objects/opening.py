@@ -74,7 +74,7 @@ def unmade_client(
     from .s3_unmade import Deferred, plain_options
 
     bucket, _, root = path.strip("/").partition("/")
-    found = plain_options(options, bucket, os.environ) if bucket else None
+    found = plain_options(options, bucket, os.environ) if bucket and missing() is None else None
     if found is None:
         return object_client(make(), path, identity=identity, storage=storage, secrets=secrets)
     service = _beside(_FAMILIES["s3"], Deferred(make), bucket, found, tuple(secrets))
@@ -99,15 +99,16 @@ def service_for(filesystem: Any, bucket: str, *, secrets: Tuple[str, ...] = ()) 
 
 
 def reason_against(filesystem: Any) -> Optional[str]:
-    """Return why obstore cannot stand in for *filesystem*, None where it can; nothing is connected to."""
-    if missing() is not None:
-        return missing()
+    """Return why obstore cannot stand in for *filesystem*, None where it can; nothing is connected to.
+
+    That it is not installed is said last, and so only where installing it would change something.
+    """
     family = _FAMILIES[family_of(filesystem).name]
     found = qualified_names(type(filesystem))[0]
     if found not in family.filesystems:
         known, own = family.filesystems[0].partition(".")[0], found.rpartition(".")[2]
         return f"obstore stands in for {known} itself only; this is a {own}"
-    return next(iter(family.options_function("reasons")(filesystem)), None)
+    return next(iter(family.options_function("reasons")(filesystem)), None) or missing()
 
 
 def _beside(

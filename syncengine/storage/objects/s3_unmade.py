@@ -16,7 +16,7 @@ from typing import Any, Callable, Dict, Mapping, Optional, Tuple
 from attrs import field, frozen
 from fsspec import AbstractFileSystem  # type: ignore[import-untyped]
 
-from .obstore_options import PROXIES, StoreOptions, missing
+from .obstore_options import PROXIES, StoreOptions
 from .obstore_s3 import AUTHORITIES, address, client_options, s3_reasons
 
 _PROTOCOLS = ("s3", "s3a")
@@ -90,7 +90,7 @@ def address_class(protocol: str, url: str) -> Optional[Any]:
 def plain_options(options: Mapping[str, Any], bucket: str, environment: Mapping[str, str]) -> Optional[StoreOptions]:
     """Return what a store of *bucket* is made with, None where only the filesystem can tell."""
     unmade = Unmade(options)
-    if set(options) - _OPTIONS or missing() is not None or s3_reasons(unmade) or not _is_plain(environment):
+    if set(options) - _OPTIONS or s3_reasons(unmade) or not _is_plain(environment):
         return None
     if options.get("use_ssl") is False or "region_name" in unmade.config_kwargs:
         return None
