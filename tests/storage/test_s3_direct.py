@@ -10,7 +10,8 @@ import threading
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Dict, Iterator, List, Optional
+from itertools import permutations
+from typing import Any, Dict, Iterator, List, Mapping, Optional
 from unittest.mock import patch
 
 import botocore.auth
@@ -20,13 +21,16 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials as BotocoreCredentials
 from object_servers import KEY, SECRET, S3Server
 
+from syncengine.core.entry import Stamp
 from syncengine.errors import NotFound, PreconditionFailed, StorageError
 from syncengine.storage.conformance import Bytes
 from syncengine.storage.location import locate
 from syncengine.storage.objects.obstore_options import StoreOptions
 from syncengine.storage.objects.obstore_s3 import s3_options
 from syncengine.storage.objects.s3_direct import DirectS3, Unclear, direct_to
+from syncengine.storage.objects.s3_listing import objects_in
 from syncengine.storage.objects.s3_unmade import plain_options
+from syncengine.storage.objects.service import ObjectInfo
 from syncengine.storage.objects.signing import Credentials, digest_of_body, encoded_path, encoded_query, signed
 from syncengine.storage.protocol import ABSENT, ANYTHING, exactly
 
@@ -262,6 +266,30 @@ def test_quotes_that_are_spelled_by_their_numbers_are_quotes() -> None:
     assert [(info.key, info.stamp.etag) for info in found] == [("it's", "0" * 32), ('"quoted"', "0" * 32)]
 
 
+def test_an_object_may_be_told_of_in_any_order() -> None:
+    told = (
+        "<Key>a</Key>",
+        '<ETag>"x-1"</ETag>',
+        "<Size>7</Size>",
+        "<LastModified>2026-01-01T00:00:01.5Z</LastModified>",
+    )
+    pages = ["".join(("<Contents>", *order, "<Owner><ID>o</ID></Owner></Contents>")) for order in permutations(told)]
+    pages += [
+        "".join(("<Contents>", *("<A>1</A>" + part for part in order), "</Contents>")) for order in permutations(told)
+    ]
+
+    found = [objects_in(page.encode()) for page in pages]
+
+    stamp = Stamp(size=7, mtime_ns=1_767_225_601_500_000_000, etag="x-1")
+    assert found == [[ObjectInfo("a", stamp)]] * 48
+
+
+def test_objects_of_one_page_are_told_of_in_one_order() -> None:
+    assert objects_in(page("a", "b")) != []
+    mixed = page("a", "b").replace(b"<Size>1</Size></Contents>", b"</Contents>", 1)
+    assert objects_in(mixed.replace(b"<Contents>", b"<Contents><Size>1</Size>", 1)) == []
+
+
 @pytest.mark.parametrize(
     "answer",
     [
@@ -275,6 +303,8 @@ def test_quotes_that_are_spelled_by_their_numbers_are_quotes() -> None:
         (200, page("a").replace(b"false", b"true")),
         (200, page("a").replace(b"<Size>", b"<Length>")),
         (200, page("a&#10;b")),
+        (200, page("a").replace(b"<Size>1</Size>", b"<Size>1</Size><Size>2</Size>")),
+        (200, page("a", "b").replace(b"<Key>b</Key>", b"").replace(b"</Contents>", b"<Key>b</Key></Contents>", 1)),
     ],
 )
 def test_what_is_not_a_plain_page_is_not_interpreted(answer: Any) -> None:
@@ -292,18 +322,22 @@ def test_a_listing_that_becomes_unclear_is_finished_by_the_filesystem(moto: S3Se
     bucket = moto.bucket()
     moto.fill(bucket, dict.fromkeys("abcdef", b"1"))
     client = moto.client(bucket)
-    base = client._service._base
-    whole = base._direct.pages
+    direct = client._service._base._direct
+    really = direct._page
+    asked: List[Mapping[str, str]] = []
 
-    def breaks(prefix: str, **given: Any) -> Iterator[Any]:
-        pages = whole(prefix, **{**given, "page_size": 2})
-        yield next(pages)
-        pages.close()
-        raise Unclear("it broke")
+    def breaks(query: Mapping[str, str]) -> bytes:
+        asked.append(query)
+        if len(asked) > 1:
+            raise Unclear("it broke")
+        return really({**query, "max-keys": "2"})
 
-    with patch.object(base, "_direct", wraps=base._direct) as half:
-        half.pages = breaks
+    with patch.object(type(direct), "_page", side_effect=breaks):
         assert [entry.path for entry in client.list()] == list("abcdef")
+    assert [sorted(query.keys() & {"start-after", "continuation-token"}) for query in asked] == [
+        [],
+        ["continuation-token"],
+    ]
 
 
 def test_who_asks_for_one_key_asks_once(moto: S3Server) -> None:

@@ -20,6 +20,7 @@ from ..quirks import S3
 from ..translation import translated
 from .names import key_refusal
 from .s3_client import Refused, S3Client, error_code, was_repeated
+from .s3_order import InOrder
 from .s3_values import (
     condition_parameters,
     copied_key_parameters,
@@ -87,6 +88,7 @@ class S3Service:
         self._single_copy_bytes = single_copy_bytes
         self._copy_part_bytes = copy_part_bytes
         self._direct = direct
+        self._order = InOrder(self._as_told, True if direct is not None and direct.is_of_the_aws else None)
         self._read_stamp = S3.stamp
 
     # Looking
@@ -97,44 +99,43 @@ class S3Service:
 
     def pages(self, prefix: str, *, start_after: str = "", page_size: int = 1000) -> Iterator[Sequence[ObjectInfo]]:
         """Yield every object whose key starts with *prefix*, page by page, in byte order of the keys."""
+        return self._order.pages(prefix, start_after, page_size)
+
+    def _as_told(self, prefix: str, start_after: str, page_size: int) -> Iterator[Sequence[ObjectInfo]]:
         if self._direct is None:
             yield from self._pages(prefix, start_after, page_size)
             return
-        from .s3_direct import Unclear
+        from .s3_direct import BrokenOff
 
-        last = start_after
         try:
-            for page in self._direct.pages(prefix, start_after=start_after, page_size=page_size):
-                last = page[-1].key if page else last
-                yield page
-        except Unclear:
-            for rest in self._pages(prefix, last, page_size):
-                # Some servers begin where they like.
-                yield [info for info in rest if info.key > last]
+            yield from self._direct.pages(prefix, start_after=start_after, page_size=page_size)
+        except BrokenOff as error:
+            yield from self._pages(prefix, start_after, page_size, error.token)
 
-    def _pages(self, prefix: str, start_after: str, page_size: int) -> Iterator[List[ObjectInfo]]:
+    def _pages(
+        self, prefix: str, start_after: str, page_size: int, token: Optional[str] = None
+    ) -> Iterator[List[ObjectInfo]]:
         start = {"StartAfter": start_after} if start_after else {}
-        for page in self._listing(Prefix=prefix, MaxKeys=page_size, **start):
+        for page in self._listing(token, Prefix=prefix, MaxKeys=page_size, **start):
             yield list(listed(page, self._read_stamp))
 
     def children(self, prefix: str) -> Iterator[Tuple[List[ObjectInfo], List[str]]]:
         """Yield the objects directly below *prefix*, and the prefixes below it, by page."""
-        for page in self._listing(Prefix=prefix, Delimiter="/"):
+        for page in self._listing(None, Prefix=prefix, Delimiter="/"):
             below = [common["Prefix"] for common in page.get("CommonPrefixes", ())]
             yield list(listed(page, self._read_stamp)), below
 
-    def _listing(self, **given: Any) -> Iterator[Mapping[str, Any]]:
+    def _listing(self, token: Optional[str], **given: Any) -> Iterator[Mapping[str, Any]]:
         if self.bucket.endswith("--x-s3"):
             raise Unsupported(f"{self.bucket}: a directory bucket does not list its keys in order")
-        token: Dict[str, str] = {}
         while True:
-            page = self._client.run("list_objects_v2", **given, **token)
+            page = self._client.run("list_objects_v2", **given, **({"ContinuationToken": token} if token else {}))
             yield page
             if not page.get("IsTruncated"):
                 return
             if not page.get("NextContinuationToken"):
                 raise Unavailable(f"{shown(given['Prefix'])}: the listing broke off", path=given["Prefix"])
-            token = {"ContinuationToken": page["NextContinuationToken"]}
+            token = page["NextContinuationToken"]
 
     def head(self, key: str) -> Optional[ObjectInfo]:
         """Look at one object with everything the service tells about it, None where it is missing."""

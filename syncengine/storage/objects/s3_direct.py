@@ -22,12 +22,20 @@ from .s3_listing import objects_in
 from .service import ObjectInfo
 from .signing import NOTHING, Credentials, digest_of_body, encoded_path, encoded_query, signed
 
-__all__ = ["DirectS3", "Lost", "Unclear", "Unsent", "direct_to"]
+__all__ = ["BrokenOff", "DirectS3", "Lost", "Unclear", "Unsent", "direct_to"]
 
 FULL_PAGE = 1000
 _CONTENT = (200, 206)
 _TOKEN = re.compile(r"<NextContinuationToken>([^<&]+)</NextContinuationToken>")
 _SAFE_REGION = re.compile(r"^[a-z]{2}-[a-z]+-\d+$")
+
+
+class BrokenOff(Unclear):
+    """A listing that became unclear; *token* asks for what is missing of it, None where all is."""
+
+    def __init__(self, message: str, token: Optional[str]) -> None:
+        super().__init__(message)
+        self.token = token
 
 
 @define(eq=False)
@@ -49,23 +57,32 @@ class DirectS3:
         connect, read = (self.options.client[name].total_seconds() for name in ("connect_timeout", "read_timeout"))
         self._connections = Connections(self.address, connect, read)
 
+    @property
+    def is_of_the_aws(self) -> bool:
+        """Whether this is S3 itself, and none of the servers that imitate it."""
+        return (urlsplit(self.address).hostname or "").endswith(".amazonaws.com")
+
     def pages(self, prefix: str, *, start_after: str, page_size: int) -> Iterator[List[ObjectInfo]]:
-        """Yield the pages of a listing, the next one asked for while one is handled; raises Unclear."""
+        """Yield the pages of a listing, the next one asked for while one is handled; raises BrokenOff."""
         asked = {"list-type": "2", "encoding-type": "url", "prefix": prefix, "max-keys": str(page_size)}
         if start_after:
             asked["start-after"] = start_after
+        token: Optional[str] = None
         with ThreadPoolExecutor(1, thread_name_prefix="syncengine-listing") as ahead:
-            content: Optional[bytes] = self._page(asked)
-            while content is not None:
-                token = _next_token(content)
-                following = {**asked, "continuation-token": token} if token else None
-                # Whoever asks for small pages will hardly want the next one.
-                coming = ahead.submit(self._page, following) if following and page_size >= FULL_PAGE else None
-                yield _objects(content)
-                if coming is None and following:
-                    content = self._page(following)
-                else:
-                    content = None if coming is None else coming.result()
+            try:
+                content = self._page(asked)
+                while True:
+                    following = _next_token(content)
+                    # Whoever asks for small pages will hardly want the next one.
+                    fetched = following and page_size >= FULL_PAGE
+                    coming = ahead.submit(self._page, _continued(asked, following)) if fetched else None
+                    yield _objects(content)
+                    if following is None:
+                        return
+                    token = following
+                    content = self._page(_continued(asked, token)) if coming is None else coming.result()
+            except Unclear as error:
+                raise BrokenOff(str(error), token) from error
 
     def _page(self, query: Mapping[str, str]) -> bytes:
         answer = self.ask("GET", "", {}, query=query)
@@ -147,6 +164,10 @@ def direct_to(options: StoreOptions) -> Optional[DirectS3]:
         return DirectS3(address if in_host else f"{address}/{bucket}", options)
     host = f"s3.{region}.amazonaws.com"
     return DirectS3(f"https://{bucket}.{host}" if in_host else f"https://{host}/{bucket}", options)
+
+
+def _continued(asked: Mapping[str, str], token: Optional[str]) -> Mapping[str, str]:
+    return {**asked, "continuation-token": token} if token else asked
 
 
 def _next_token(content: bytes) -> Optional[str]:

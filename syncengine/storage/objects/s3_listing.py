@@ -1,7 +1,8 @@
 """A page of an S3 listing, read from its text: fifty times as fast as by the general parser, and with the same result.
 
 The general parser builds dozens of values for each key. The text of a page is handed past it where it looks as S3
-writes it; any other page, and any that holds what this reader does not know, goes the general way.
+writes it, in whatever order the server tells of each object; any other page, and any that holds what this reader does
+not know, goes the general way.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import lru_cache
 from html import unescape
-from typing import Any, Dict, Iterator, List
+from typing import Any, Dict, Iterator, List, Pattern, Tuple
 from urllib.parse import unquote_plus
 
 from ...core.entry import Stamp
@@ -23,12 +24,14 @@ OBJECTS = "SyncengineObjects"
 _asked: ContextVar[bool] = ContextVar("_asked", default=False)
 _HANDLER = "syncengine-listing"
 _EVENT = "before-parse.s3.ListObjectsV2"
-_OBJECT = re.compile(
-    r"<Contents>\s*<Key>([^<]*)</Key>\s*"
-    r"<LastModified>(\d{4}-\d\d-\d\dT\d\d:\d\d:)(\d\d)(?:\.(\d{1,9}))?Z</LastModified>\s*"
-    r"<ETag>([^<]*)</ETag>(?:(?!</Contents>|<Size>).)*<Size>(\d+)</Size>",
-    re.DOTALL,
-)
+_TOLD = {
+    "Key": r"([^<]*)",
+    "LastModified": r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?)Z",
+    "ETag": r"([^<]*)",
+    "Size": r"(\d+)",
+}
+"""What is read of each object, and how it is spelled."""
+_STARTS = re.compile(f"<({'|'.join(_TOLD)})>")
 _CONTENTS = re.compile(rb"<Contents>.*</Contents>", re.DOTALL)
 _CONTENT_ETAG = re.compile(r"^[0-9a-f]{32}(?:-\d+)?$")
 
@@ -70,20 +73,32 @@ def objects_in(body: bytes) -> List[ObjectInfo]:
         text = body.decode("utf-8")
     except UnicodeDecodeError:
         return []
-    found = _OBJECT.findall(text)
-    if len(found) != text.count("<Contents>"):
+    order = tuple(_STARTS.findall(text[: text.find("</Contents>")], max(text.find("<Contents>"), 0)))
+    if sorted(order) != sorted(_TOLD):
+        return []
+    found = _objects_told(order).findall(text)
+    if any(text.count(f"<{name}>") != len(found) for name in ("Contents", *_TOLD)):
         return []
     in_url = "<EncodingType>url</EncodingType>" in text
-    return [_object(*fields, in_url=in_url) for fields in found]
+    key, time, etag, size = (order.index(name) for name in _TOLD)
+    return [_object(told[key], told[time], told[etag], told[size], in_url=in_url) for told in found]
 
 
-def _object(key: str, minute: str, second: str, fraction: str, etag: str, size: str, *, in_url: bool) -> ObjectInfo:
+@lru_cache(maxsize=8)
+def _objects_told(order: Tuple[str, ...]) -> Pattern[str]:
+    """Return what matches each object of a page that tells of its objects in this *order*."""
+    between = f"(?:(?!</Contents>|{_STARTS.pattern.replace('(', '(?:')}).)*"
+    return re.compile("<Contents>" + "".join(f"{between}<{name}>{_TOLD[name]}</{name}>" for name in order), re.DOTALL)
+
+
+def _object(key: str, time: str, etag: str, size: str, *, in_url: bool) -> ObjectInfo:
     if "&" in key:
         key = unescape(key)
     if in_url and ("%" in key or "+" in key):
         key = unquote_plus(key)
     plain = etag.replace("&quot;", "").strip('"')
-    mtime_ns = _minute_ns(minute) + int(second) * 1_000_000_000 + (int(fraction.ljust(9, "0")) if fraction else 0)
+    fraction = int(time[20:].ljust(9, "0")) if len(time) > 20 else 0
+    mtime_ns = _minute_ns(time[:17]) + int(time[17:19]) * 1_000_000_000 + fraction
     digests = (f"etag:{plain}",) if _CONTENT_ETAG.match(plain) else ()
     return ObjectInfo(key, Stamp(int(size), mtime_ns, plain or None, None, digests))
 
