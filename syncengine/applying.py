@@ -13,6 +13,7 @@ from .core.modes import OnStale, Retain
 from .core.plan import Plan
 from .core.plan_parts import Endpoint, Operation
 from .core.report import Outcome, Report, Status
+from .core.units import flag
 from .errors import RecipeError, StalePlanError, StateError
 from .events import Emitter
 from .pipeline import Pipeline
@@ -167,15 +168,21 @@ class Application:
 
     def _limits(self) -> Limits:
         if self.engine is not None:
-            limits: Limits = self.engine.limits
+            limits = getattr(self.engine, "limits", None)
+            if not isinstance(limits, Limits):
+                raise RecipeError(f"engine is a SyncEngine, not {self.engine!r}")
             return limits
         unknown = [name for name in self.limits if name not in (*_LIMITS, "observer", "progress", "cancel")]
         if unknown:
             raise RecipeError(f"apply has no argument {unknown[0]!r}; what decides what happens is in the plan")
-        given = {name: value for name, value in self.limits.items() if name in _LIMITS}
-        from .arguments import limits_of
+        from .arguments import cancelling, limits_of, observing
 
-        return limits_of(**given)
+        flag(self.preflight, "preflight")
+        flag(self.single_writer, "state_single_writer")
+        observing(self.limits.get("observer"))
+        if "cancel" in self.limits:
+            cancelling(self.limits["cancel"])
+        return limits_of(**{name: value for name, value in self.limits.items() if name in _LIMITS})
 
     # ------------------------------------------------------------------- state
 

@@ -6,14 +6,15 @@ One function for each kind of argument; nothing here looks at a storage.
 from __future__ import annotations
 
 import os
+from datetime import datetime
 from inspect import Parameter, signature
 from typing import Any, Callable, FrozenSet, Iterable, Mapping, Optional, Tuple, Union
 
-from attrs import Attribute, evolve
+from attrs import Attribute, evolve, fields
 
 from .core.conflicts import Chooser, Read
 from .core.entry import Entry
-from .core.guards import Guards
+from .core.guards import Guards, check_names
 from .core.modes import (
     ComparisonMode,
     ConflictPolicy,
@@ -31,6 +32,7 @@ from .core.plan_parts import Conflict
 from .core.pruning import Keep
 from .core.units import bandwidth_of, flag, rate, whole
 from .errors import RecipeError, SyncError
+from .pipeline import Pipeline
 from .stages.throttle import Limits
 
 DEFAULT_STATE = "default"
@@ -153,7 +155,8 @@ def asked(function: Callable[[Any], Any], name: str, kind: Union[type, Tuple[typ
         except Exception as error:
             raise RecipeError(f"{name} failed for {shown(path)!r}: {type(error).__name__}: {error}") from error
         if not isinstance(answer, kind):
-            raise RecipeError(f"{name} must return a text, and returned {answer!r} for {shown(path)!r}")
+            expected = "a text or bytes" if isinstance(kind, tuple) else "a text"
+            raise RecipeError(f"{name} must return {expected}, and returned {answer!r} for {shown(path)!r}")
         return answer
 
     ask.__name__ = getattr(function, "__name__", type(function).__name__)
@@ -215,6 +218,28 @@ def observing(value: Any) -> Any:
     raise RecipeError(f"an observer has a method `on` that takes events; {value!r} has none")
 
 
+def pipeline(value: Any) -> Pipeline:
+    """Return a pipeline."""
+    if isinstance(value, Pipeline):
+        return value
+    raise RecipeError(f"a pipeline is made by Pipeline(...), and {value!r} is none")
+
+
+def cancelling(value: Any) -> Any:
+    """Return what a run is cancelled by."""
+    if callable(getattr(value, "is_set", None)) and callable(getattr(value, "wait", None)):
+        return value
+    raise RecipeError(f"cancel is a threading.Event, not {value!r}")
+
+
+def clock(value: Any) -> Callable[[], datetime]:
+    """Return what tells the time."""
+    if callable(value):
+        found: Callable[[], datetime] = value
+        return found
+    raise RecipeError(f"clock is a function that returns the time, not {value!r}")
+
+
 def limits_of(workers: Any = None, bandwidth: Any = None, requests_per_second: Any = None, retries: Any = 3) -> Limits:
     """Return how hard a run may work; raises RecipeError for what is no limit."""
     return Limits(worker_count(workers), bandwidth_of(bandwidth), requests(requests_per_second), retry_count(retries))
@@ -226,4 +251,5 @@ def guards(value: Union[Guards, Mapping[str, Any], None]) -> Guards:
         return value
     if value is not None and not isinstance(value, Mapping):
         raise RecipeError(f"guards are given as Guards(...) or by their names, not as {value!r}")
+    check_names(value or {}, fields(Guards), "guard")
     return Guards(**(value or {}))

@@ -125,9 +125,9 @@ class SyncEngine:
     retries: int = field(default=3, converter=given.retry_count)
     observer: Optional[Observer] = field(default=None, converter=given.observing)
     progress: Optional[bool] = None
-    pipeline: Pipeline = field(factory=Pipeline)
-    cancel: threading.Event = field(factory=threading.Event)
-    clock: Callable[[], datetime] = lambda: datetime.now(timezone.utc)
+    pipeline: Pipeline = field(factory=Pipeline, converter=given.pipeline)
+    cancel: threading.Event = field(factory=threading.Event, converter=given.cancelling)
+    clock: Callable[[], datetime] = field(default=lambda: datetime.now(timezone.utc), converter=given.clock)
     recipe_digest: Optional[str] = None
     _locations: Dict[Side, Location] = field(factory=dict, init=False)
     _clients: Dict[Side, StorageClientProtocol] = field(factory=dict, init=False)

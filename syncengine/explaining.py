@@ -8,7 +8,7 @@ from attrs import evolve
 
 from .core.entry import Base, Entry, Kind, Side
 from .core.merge import Views
-from .core.paths import refusal, shown
+from .core.paths import path_text, refusal, shown
 from .core.reconcile import Policy, reconcile
 from .core.views import view
 from .errors import RecipeError
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 def explained(engine: SyncEngine, path: str) -> str:
     """Return one sentence on a line for everything that is known about *path*."""
-    key = path.strip("/")
+    key = path_text(path).strip("/")
     reason = refusal(key)
     if reason is not None:
         raise RecipeError(f"the path {reason}: {shown(path)!r}")

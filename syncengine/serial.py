@@ -12,10 +12,10 @@ from typing import Any, Dict, Iterable, Iterator, Mapping, Optional, Type, Union
 
 from .core import canonical
 from .core.canonical import Record, line, plan_digest
-from .core.paths import TEMPORARY_PREFIX, shown
+from .core.paths import TEMPORARY_PREFIX, name_refusal, shown
 from .core.plan import Plan
 from .core.report import Outcome, Report
-from .errors import AccessDenied, NoSpace, NotFound, PlanFormatError, StorageError
+from .errors import AccessDenied, NoSpace, NotFound, PlanFormatError, RecipeError, StorageError
 from .serial_reading import (
     PLAN_FORMAT,
     REPORT_FORMAT,
@@ -192,7 +192,7 @@ def _document(header: Record, lists: Mapping[str, Iterable[str]]) -> Iterator[st
 def _save(pieces: Iterable[str], path: Place) -> None:
     from tempfile import mkstemp  # also creates the file with mode 0600
 
-    name = os.fspath(path)
+    name = _file_name(path)
     try:
         descriptor, temporary = mkstemp(prefix=TEMPORARY_PREFIX, dir=os.path.dirname(name) or ".")
         try:
@@ -206,6 +206,16 @@ def _save(pieces: Iterable[str], path: Place) -> None:
             raise
     except OSError as error:
         raise _translated(error, name, "write") from error
+
+
+def _file_name(path: Place) -> str:
+    if not isinstance(path, (str, os.PathLike)):
+        raise RecipeError(f"a file is named by its path, not by {path!r}")
+    name = os.fsdecode(path)
+    reason = name_refusal(name)
+    if reason is not None:
+        raise RecipeError(f"the path of a file {reason}: {shown(name)!r}")
+    return name
 
 
 def _write(pieces: Iterable[str], file: Any, *, compress: bool) -> None:
@@ -296,7 +306,7 @@ def schema(name: str) -> Dict[str, Any]:
 def _content(path: Place) -> str:
     import zlib
 
-    name = os.fspath(path)
+    name = _file_name(path)
     try:
         with open(name, "rb") as file:
             content = file.read()

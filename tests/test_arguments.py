@@ -80,6 +80,12 @@ APPLIED = [
     ({"workers": 0}, "workers is a whole number"),
     ({"bandwidth": 0}, "bandwidth is at least one byte"),
     ({"retries": "3"}, "retries is a whole number"),
+    ({"observer": 5}, "an observer has a method"),
+    ({"cancel": 5}, "cancel is a threading.Event, not 5"),
+    ({"engine": 5}, "engine is a SyncEngine, not 5"),
+    ({"preflight": "no"}, "preflight is True or False"),
+    ({"state_single_writer": 1}, "state_single_writer is True or False"),
+    ({"guards": {5: 5}}, "unknown guard 5"),
 ]
 
 
@@ -91,6 +97,63 @@ def test_an_argument_of_apply_that_cannot_be_meant_is_refused(
     with pytest.raises(RecipeError, match=message):
         syncengine.apply(plan, **arguments)
     assert files(sides[1]) == {}
+
+
+def _no_path(call: Callable[..., Any]) -> Tuple[Tuple[Any, ...], ...]:
+    """Return what is no path, each with what is said of it."""
+    return ((call, 5, "not as 5"), (call, None, "not as None"), (call, b"a", "not as b'a'"), (call, ["a"], "not as"))
+
+
+WRONG: Tuple[Tuple[Callable[..., Any], Any, str], ...] = (
+    (lambda wrong, *_: syncengine.undo(wrong), Path("report.json"), r"by its id, or given as its report \(Report.load"),
+    (lambda wrong, *sides: syncengine.undo(wrong, *sides), Path("report.json"), "a run is named by its id, or given"),
+    (lambda wrong, *sides: syncengine.undo(wrong, *sides), 5, "a run is named by its id, .*not as 5"),
+    (lambda wrong, *sides: syncengine.undo(wrong, *sides), None, "a run is named by its id, .*not as None"),
+    (lambda wrong, *_: syncengine.undo(wrong), "20260101T000000Z-00000000", "a run is named with its two places"),
+    (lambda wrong, *sides: syncengine.restore(*sides, "a", run=wrong), 5, "run is the id of a run, .*not 5"),
+    (lambda wrong, *sides: syncengine.restore(*sides, "a", run=wrong), Path("r"), "run is the id of a run"),
+    (lambda wrong, *sides: syncengine.restore(*sides, "a", version=wrong), "1", "version is a whole number of at"),
+    (
+        lambda wrong, *sides: syncengine.restore(*sides, "a", version=wrong),
+        0,
+        "version is a whole number of at least 1",
+    ),
+    (lambda wrong, *sides: syncengine.restore(*sides, "a", at=wrong), ["now"], "at "),
+    (lambda wrong, *sides: syncengine.restore(*sides, "a", side=wrong), 5, "side cannot be '5'"),
+    (lambda wrong, *sides: syncengine.restore(*sides, "a", delete=wrong), "no", "delete is True or False, not 'no'"),
+    (lambda wrong, *sides: syncengine.prune(*sides, keep_last=wrong), "1", "keep_last is a whole number"),
+    (lambda wrong, *sides: syncengine.prune(*sides, prune=wrong), {5: 5}, "unknown rule 5"),
+    *_no_path(lambda wrong, *sides: syncengine.explain(*sides, wrong)),
+    (lambda wrong, *sides: syncengine.restore(*sides, wrong, run="r"), 5, "a path is given as a text, not as 5"),
+    *_no_path(lambda wrong, *sides: syncengine.plan(*sides).explain(wrong)),
+    (lambda wrong, *sides: syncengine.history(*sides, wrong), 5, "a path is given as a text, not as 5"),
+    (lambda wrong, *_: syncengine.locate(wrong), "a\ud800", "a place cannot hold half a character"),
+    (lambda wrong, *_: syncengine.scan(wrong), 5, "a int is not a place"),
+    (lambda wrong, *sides: syncengine.scan(sides[0], options=wrong), {5: 5}, "by their names, and 5 is none"),
+    (lambda wrong, *sides: syncengine.check(*sides, source_options=wrong), {5: 5}, "by their names, and 5 is none"),
+    (lambda wrong, *sides: syncengine.plan(*sides, guards=wrong), {5: 5}, "unknown guard 5"),
+    (lambda wrong, *sides: syncengine.plan(*sides, path_map=wrong), {"a": 1}, "path_map holds paths, not 1"),
+    (lambda wrong, *sides: syncengine.plan(*sides, pipeline=wrong), None, "a pipeline is made by Pipeline"),
+    (lambda wrong, *sides: syncengine.plan(*sides, cancel=wrong), None, "cancel is a threading.Event, not None"),
+    (lambda wrong, *sides: syncengine.plan(*sides, clock=wrong), 5, "clock is a function that returns the time, not 5"),
+    (lambda wrong, *_: syncengine.apply(wrong), "a\0b", "the path of a file cannot hold a NUL character"),
+    (lambda wrong, *_: syncengine.Plan.load(wrong), 5, "a file is named by its path, not by 5"),
+    (lambda wrong, *_: syncengine.Report.load(wrong), None, "a file is named by its path, not by None"),
+    (lambda wrong, *sides: syncengine.plan(*sides).save(wrong), b"plan", "a file is named by its path, not by b'plan'"),
+)
+
+
+@pytest.mark.parametrize(
+    ("call", "wrong", "message"), WRONG, ids=lambda value: None if callable(value) else str(value)[:60]
+)
+def test_what_no_function_can_take_is_refused_in_one_sentence(
+    call: Callable[..., Any], wrong: Any, message: str, sides: Tuple[Path, Path]
+) -> None:
+    before = exactly(*sides)
+    with pytest.raises(RecipeError, match=message) as caught:
+        call(wrong, *sides)
+    assert "\n" not in str(caught.value)
+    assert exactly(*sides) == before
 
 
 def test_what_is_no_plan_cannot_be_applied_and_chooses_nothing(sides: Tuple[Path, Path]) -> None:
@@ -234,7 +297,7 @@ def test_a_function_may_leave_a_conflict_open(conflicting: Tuple[Path, Path]) ->
     ("function", "message"),
     [
         (_raising, "conflict failed for 'f': LookupError"),
-        (lambda _: None, "conflict must return a text, and returned None for 'f'"),
+        (lambda _: None, "conflict must return a text or bytes, and returned None for 'f'"),
         (lambda _: "sorce", "what the conflict function returns cannot be 'sorce'; did you mean 'source'"),
     ],
 )

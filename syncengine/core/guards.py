@@ -110,7 +110,7 @@ def check_names(given: Iterable[str], known: Iterable[Any], what: str) -> None:
     names = [str(attribute.alias) for attribute in known if attribute.init]
     for name in given:
         if name not in names:
-            near = nearest(name, names)
+            near = nearest(str(name), names)
             raise RecipeError(f"unknown {what} {name!r}" + (f"; did you mean {near!r}?" if near else ""))
 
 

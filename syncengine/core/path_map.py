@@ -49,6 +49,8 @@ class PathMap:
             if len(set(names)) != len(names):
                 raise RecipeError(f"path_map is not one-to-one: {names!r} holds a path twice")
             for name in names:
+                if not isinstance(name, str):
+                    raise RecipeError(f"path_map holds paths, not {name!r}")
                 reason = refusal(name)
                 if reason is not None:
                     raise RecipeError(f"path_map holds a path that {reason}: {shown(name)!r}")

@@ -11,6 +11,8 @@ import re
 import unicodedata
 from typing import Iterator, Optional
 
+from ..errors import RecipeError
+
 RESERVED_PREFIX = ".syncengine-"
 """Names that start like this are ours (temporary files, the trash, markers) and never part of a comparison."""
 
@@ -38,6 +40,25 @@ def precedes(first: str, second: str) -> bool:
     if first.isascii() and second.isascii():
         return first < second
     return encoded(first) < encoded(second)
+
+
+def path_text(path: object) -> str:
+    """Return a path that somebody gave as a text; raises RecipeError for what is none."""
+    text = path.__fspath__() if hasattr(path, "__fspath__") else path
+    if isinstance(text, str):
+        return text
+    raise RecipeError(f"a path is given as a text, not as {path!r}")
+
+
+def name_refusal(name: str) -> Optional[str]:
+    """Return why no file of this machine can be called *name*, or None where one could."""
+    if "\0" in name:
+        return "cannot hold a NUL character"
+    try:
+        encoded(name)
+    except UnicodeEncodeError:
+        return "cannot hold half a character"
+    return None
 
 
 def refusal(path: str) -> Optional[str]:

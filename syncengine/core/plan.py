@@ -14,7 +14,7 @@ from attrs import evolve, field, frozen
 from ..errors import PlanError, RecipeError
 from .entry import Problem, Side
 from .guards import Blocker, BlockerKind, guard_blockers
-from .paths import refusal, shown
+from .paths import path_text, refusal, shown
 from .plan_parts import (
     Agreement,
     Approval,
@@ -188,7 +188,7 @@ class Plan(Tabular):
 
     def explain(self, path: str) -> str:
         """Say why *path* is or is not in this plan."""
-        text: str = view("explain_text")(self, path)
+        text: str = view("explain_text")(self, path_text(path))
         return text
 
     # ---------------------------------------------------------------- editing

@@ -14,7 +14,7 @@ from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
 from attrs import define, evolve, field, frozen
 
 from ..core.modes import SymlinkPolicy
-from ..core.paths import is_reserved, is_within, parents, shown
+from ..core.paths import is_reserved, is_within, name_refusal, parents, shown
 from ..errors import RecipeError
 from .identity import PROCESS_TOKEN, SELECTING, canonical_root, hashed, secrets_of, shown_url, storage_identity
 from .links import Link, class_of, configured_options, is_bare_protocol, is_sshfs, links_of
@@ -113,6 +113,9 @@ def locate(spec: Any, *, options: Optional[Mapping[str, Any]] = None, profile: O
         return spec
     if options is not None and not isinstance(options, Mapping):
         raise RecipeError(f"options are given by their names, as a mapping, not as a {type(options).__name__}")
+    for name in options or ():
+        if not isinstance(name, str):
+            raise RecipeError(f"options are given by their names, and {name!r} is none")
     if profile is not None and not isinstance(profile, str):
         raise RecipeError(f"a profile is given by its name, not as a {type(profile).__name__}")
     merged = {**_profile_options(profile), **(options or {})}
@@ -122,8 +125,9 @@ def locate(spec: Any, *, options: Optional[Mapping[str, Any]] = None, profile: O
         located = _upath(spec)
     elif isinstance(spec, str) or hasattr(spec, "__fspath__"):
         text = os.fsdecode(spec)
-        if "\0" in text:
-            raise RecipeError(f"a place cannot hold a NUL character: {shown(text)!r}")
+        reason = name_refusal(text)
+        if reason is not None:
+            raise RecipeError(f"a place {reason}: {shown(text)!r}")
         located = _text(text, merged, is_path=not isinstance(spec, str))
     elif all(callable(getattr(spec, name, None)) for name in _CLIENT_METHODS):
         located = _client(spec)

@@ -95,6 +95,10 @@ def undo(run: Union[str, Report], source: Any = None, destination: Any = None, *
         destination = run.plan.destination.url if destination is None else destination
         if run.plan.settings.trash is not None:
             arguments.setdefault("trash", run.plan.settings.trash)
+    elif not isinstance(run, str):
+        raise RecipeError(
+            f"a run is named by its id, or given as its report (Report.load(path) reads a saved one), not as {run!r}"
+        )
     elif source is None or destination is None:
         raise RecipeError("a run is named with its two places: undo(run, source, destination)")
     return planned(engine_of(source, destination, arguments), lambda engine: undo_of(engine, run))

@@ -11,7 +11,7 @@ from attrs import define, evolve, field, frozen
 from ..core.entry import Entry, Kind, Problem, ProblemKind, Side
 from ..core.journal_events import Event, Place, events_of
 from ..core.modes import SyncMode
-from ..core.paths import TRASH_FOLDER, is_kept, refusal, shown
+from ..core.paths import TRASH_FOLDER, is_kept, path_text, refusal, shown
 from ..core.report import Outcome, Report
 from ..core.units import counted
 from ..core.versions import Evidence, Retained
@@ -266,10 +266,10 @@ def moment_of(run_id: str) -> datetime:
 
 def key_of(path: str) -> str:
     """Return the key of a path that somebody gave; raises RecipeError for what can be none."""
-    key = str(path).strip("/")
+    key = path_text(path).strip("/")
     reason = refusal(key)
     if reason is not None:
-        raise RecipeError(f"a path below the roots is expected, and {shown(str(path))!r} {reason}")
+        raise RecipeError(f"a path below the roots is expected, and {shown(path_text(path))!r} {reason}")
     return key
 
 

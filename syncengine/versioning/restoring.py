@@ -12,7 +12,7 @@ from ..core.entry import Entry, Kind, Problem, ProblemKind, Side
 from ..core.paths import is_kept, is_within, shown
 from ..core.plan import Plan
 from ..core.plan_parts import Purpose
-from ..core.units import counted, moment_ns
+from ..core.units import counted, flag, moment_ns, whole
 from ..core.versions import Evidence, Held
 from ..engine import SyncEngine
 from ..errors import NotFound, RecipeError
@@ -47,7 +47,11 @@ class Ask:
             raise RecipeError("a version is one of a file: give its path, or say run or at for the whole tree")
         if self.path is None and not said:
             raise RecipeError("say what to restore: a path, or run or at for the whole tree")
-        if self.delete and self.to is not None:
+        if self.run is not None and not isinstance(self.run, str):
+            raise RecipeError(f"run is the id of a run, as history shows it, not {self.run!r}")
+        if self.version is not None:
+            whole(self.version, "version", least=1)
+        if flag(self.delete, "delete") and self.to is not None:
             raise RecipeError("delete is for restoring in place; in another folder nothing is deleted")
         key = None if self.path is None else key_of(self.path)
         return evolve(self, path=key, version=self.version if said else 1)
