@@ -21,6 +21,7 @@ from ..errors import NotFound, PreconditionFailed, StorageError, Unsupported
 from .digests import digest_of
 from .drivers.content import Incoming, collected
 from .objects.conditions import ConditionMemory, Conditions
+from .objects.doubtful_names import DoubtfulNames
 from .objects.listing import ObjectListing
 from .objects.reading import FIRST_BYTES, ObjectSource, RangePool, mtime_of, mtime_text
 from .objects.service import Headers, ObjectInfo, ObjectService
@@ -63,6 +64,7 @@ class ObjectStorageClient:
         self._service = service
         self._root = f"{root.strip('/')}/" if root.strip("/") else ""
         self._memory = ConditionMemory(service, storage)
+        self._doubtful = DoubtfulNames(service, self._root)
         self._ranges = RangePool()
         self._rules: Optional[Callable[[str], Mapping[str, str]]] = None
         self._described: Optional[Tuple[Conditions, Capabilities]] = None
@@ -145,11 +147,11 @@ class ObjectStorageClient:
 
     def name_refusal(self, path: str) -> Optional[str]:
         """Return why nothing of this name can be written, or None where it can."""
-        return self._service.refusal(self._root + path)
+        return self._service.refusal(self._root + path) or self._doubtful.refusal(self._root + path, ask=False)
 
     def write(self, path: str, content: Source, *, expect: Precondition, mtime_ns: Optional[int] = None) -> Stamp:
         """Write an object by one commit and return the stamp that the service gave it."""
-        key = self._writable(path)
+        key = self._listable(path)
         headers = self._headers(path, content, mtime_ns)
         incoming = Incoming(content)
         try:
@@ -203,6 +205,14 @@ class ObjectStorageClient:
             raise Unsupported("the root itself cannot be a file; give its parent as root and its name as scope")
         key = self._key(path)
         reason = self._service.refusal(key)
+        if reason is not None:
+            raise Unsupported(f"{shown(path)!r} cannot be a file of this storage: it {reason}", path=path)
+        return key
+
+    def _listable(self, path: str) -> str:
+        """Return the key of what is to stand at *path*, where every listing will show it."""
+        key = self._writable(path)
+        reason = self._doubtful.refusal(key, ask=True)
         if reason is not None:
             raise Unsupported(f"{shown(path)!r} cannot be a file of this storage: it {reason}", path=path)
         return key
@@ -287,7 +297,7 @@ class ObjectStorageClient:
     ) -> Tuple[Stamp, Stamp]:
         """Copy *old* of *origin*, another root of the same storage, to *new*; no byte passes this machine."""
         assert isinstance(origin, ObjectStorageClient)
-        key = self._writable(new)
+        key = self._listable(new)
         info = origin._standing(old, expect_origin)  # noqa: SLF001 - another instance of this class
         holds = self._memory.settled(self._root).copy
         condition = self._condition(new, key, expect, holds=holds)

