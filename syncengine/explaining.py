@@ -8,11 +8,12 @@ from attrs import evolve
 
 from .core.entry import Base, Entry, Kind, Side
 from .core.merge import Views
-from .core.paths import path_text, refusal, shown
+from .core.paths import name_refusal, parents, path_text, refusal, shown, without_empty_parts
 from .core.reconcile import Policy, reconcile
 from .core.views import view
 from .errors import RecipeError
 from .stages.job import Changed, Job
+from .stages.scan import reader
 
 if TYPE_CHECKING:
     from .engine import SyncEngine
@@ -22,9 +23,11 @@ def explained(engine: SyncEngine, path: str) -> str:
     """Return one sentence on a line for everything that is known about *path*."""
     key = path_text(path).strip("/")
     reason = refusal(key)
-    if reason is not None:
-        raise RecipeError(f"the path {reason}: {shown(path)!r}")
     job = engine.job()
+    if reason is not None and not _may_stand(job, key):
+        raise RecipeError(f"the path {reason}: {shown(key)!r}")
+    if reason is not None:
+        return "\n".join(_odd(job, key, reason))
     job = evolve(job, settings=evolve(job.settings, scope=(key,)))
     entries = {side: job.clients[side].stat(_spelled(job, key, side)) for side in Side}
     base = job.state.row(key) if job.state is not None else None
@@ -44,6 +47,29 @@ def explained(engine: SyncEngine, path: str) -> str:
         if not plan.operations and not plan.conflicts:
             lines.append("  plan: nothing to do")
     return "\n".join(lines)
+
+
+def _may_stand(job: Job, name: str) -> bool:
+    """Say whether a side may hold a name that can be no key: a bucket holds any, a folder no empty or dotted part."""
+    if not name or name_refusal(name) is not None:
+        return False
+    is_plain = all(part not in ("", ".", "..") for part in name.split("/"))
+    return is_plain or not all(client.capabilities.real_directories for client in job.clients.values())
+
+
+def _odd(job: Job, name: str, reason: str) -> Iterator[str]:
+    """Yield what is to be said of a name that can be no key: a bucket may hold it, and no sync touches it."""
+    path = without_empty_parts(name)
+    if job.filter is not None:
+        job.filter.follow(job.path_map)
+        inside = [place for place in parents(path) if refusal(place) is None][-1:]
+        for side in Side:
+            # The ignore files down to the last folder that can be one; the rest of the name does not matter.
+            job.filter.load(side, "/".join([*inside, "*"]), reader(job.clients[side]))
+    yield shown(name)
+    yield f"  name: {reason}, so nothing is done there; where it is met it is a problem, unless it is excluded"
+    yield from (f"  filter: {sentence}" for sentence in _filters(job, path))
+    yield "  plan: nothing to do"
 
 
 def _spelled(job: Job, key: str, side: Side) -> str:

@@ -483,6 +483,67 @@ def test_problems_of_what_is_excluded_are_not_problems() -> None:
 # Explaining, and the cost of nothing to do
 
 
+class Holding(Storage):
+    """A storage that also holds a name that can be no key."""
+
+    def __init__(self, name: str, files: Tree, *, flat: bool) -> None:
+        super().__init__(files, flat=flat)
+        self.odd = problem(name, Extent.NOTHING, ProblemKind.BAD_NAME)
+
+    def list(self, prune: Prune, prefix: str = "") -> Iterator[Listed]:
+        found = super().list(prune, prefix)
+        return (
+            iter(sorted([*found, self.odd], key=lambda item: encoded(item.position))) if self.flat else self._all(found)
+        )
+
+    def _all(self, found: Iterator[Listed]) -> Iterator[Listed]:
+        yield from found
+        yield self.odd
+
+
+@both_ways
+@pytest.mark.parametrize(
+    ("name", "arguments", "told"),
+    [
+        ("a//b", {}, True),
+        ("a//b", {"ignore": ["c"]}, True),
+        ("a//b", {"ignore": ["b"]}, False),
+        ("a//b", {"ignore": ["a/"]}, False),
+        ("a//b", {"ignore": ["a/**"]}, False),
+        ("a//b", {"ignore": ["a/b"]}, False),
+        ("a//b", {"ignore": ["*", "!b"]}, False),
+        ("a//b", {"ignore": ["*", "!a", "!b"]}, True),
+        ("/b", {"ignore": ["/b"]}, False),
+        ("../b", {"ignore": [".."]}, False),
+        ("../b", {"ignore": ["../b"]}, False),
+        ("./b", {"ignore": ["."]}, False),
+        ("a/", {"ignore": ["a/"]}, False),
+        ("a/", {"ignore": ["b"]}, True),
+        ("a/", {"include": ["f"]}, False),
+        ("", {"ignore": ["*"]}, True),
+        ("a//b", {"include": ["/c"]}, False),
+        ("a//b", {"include": ["a"]}, True),
+        ("a//b", {"files_from": ["c"]}, False),
+        ("a//b", {"max_size": 1}, True),
+    ],
+)
+def test_a_name_that_no_key_can_have_is_told_unless_it_is_excluded(
+    name: str, arguments: Dict[str, Any], told: bool, flat: bool
+) -> None:
+    found = seen(IgnoreFileManager(**arguments), Holding(name, tree("a/f", "z"), flat=flat))
+
+    assert [item.path for item in found if isinstance(item, Problem)] == ([name] if told else [])
+
+
+@pytest.mark.parametrize("name", ["../evil", "d//evil", "d/../evil", "z//evil"])
+def test_an_ignore_file_behind_a_name_that_no_key_can_have_speaks_of_it_too(name: str) -> None:
+    told = seen(IgnoreFileManager(), Holding(name, tree("d/f", "z/f"), flat=True))
+    hidden = seen(IgnoreFileManager(), Holding(name, tree("d/f", "z/f", root="evil"), flat=True))
+
+    assert [item.path for item in told if isinstance(item, Problem)] == [name]
+    assert [item for item in hidden if isinstance(item, Problem)] == []
+
+
 def test_explaining_names_every_rule_that_spoke() -> None:
     manager = IgnoreFileManager(ignore=["*.log"], max_size=1)
     storage = Storage(tree("d/a.log", d="!a.log\n"))

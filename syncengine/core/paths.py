@@ -102,6 +102,15 @@ def _refusal(path: str) -> Optional[str]:
     return None
 
 
+def without_empty_parts(name: str) -> str:
+    """Return a name that can be no key as filter rules are asked about it: no pattern spells an empty part.
+
+    >>> without_empty_parts("a//b"), without_empty_parts("../c/")
+    ('a/b', '../c')
+    """
+    return "/".join(filter(None, name.split("/")))
+
+
 def is_reserved(path: str) -> bool:
     """Say whether *path* is one of this package's own names or lies below one."""
     return path.startswith(RESERVED_PREFIX) or ("/" + RESERVED_PREFIX) in path

@@ -127,9 +127,10 @@ class IgnoreFileManager:
         """Yield the sorted *stream* of one side with what this side hides as Excluded.
 
         Of a hidden directory only the directory is yielded, and what is in it only where a function maps its names. A
-        directory that merely leads to what ``include`` or ``files_from`` name is left out without a word. *prefix* is
-        where the listing started: the ignore files above it are read first. An ignore file that cannot be read makes
-        its directory a Problem of extent SUBTREE.
+        directory that merely leads to what ``include`` or ``files_from`` name is left out without a word, as is a
+        problem that is only a name no key can have (``a//b``) where the rules hide that name without its empty parts.
+        *prefix* is where the listing started: the ignore files above it are read first. An ignore file that cannot be
+        read makes its directory a Problem of extent SUBTREE.
 
         Raises ScanError where that directory is the root.
         """

@@ -6,13 +6,18 @@ from typing import Dict, Iterable, Iterator, List, Optional, Union
 
 from attrs import define, field
 
-from ..core.entry import Entry, Excluded, Extent, Kind, Listed, Pack, Problem, Seen
+from ..core.entry import Entry, Excluded, Extent, Kind, Listed, Pack, Problem, ProblemKind, Seen
 from ..core.packs import Packed, Run
-from ..core.paths import encoded, is_within, parent, parents, precedes
+from ..core.paths import encoded, is_within, parent, parents, precedes, without_empty_parts
 from ..errors import ScanError
 from .filter_rules import KnownRules, SideRules, place_of
 
 _NO_PLACE = (Extent.NOTHING, Extent.REST)
+
+
+def _is_odd(item: Listed) -> bool:
+    """Say whether *item* is a name that can be no key, and so is left alone whatever the rules say."""
+    return isinstance(item, Problem) and item.kind is ProblemKind.BAD_NAME and item.extent is Extent.NOTHING
 
 
 @define(eq=False)
@@ -103,7 +108,7 @@ class Sieve:
 
     def _blocked_by(self, item: Listed) -> Optional[str]:
         """Return the outermost directory whose ignore file may still come, for an item of a flat listing."""
-        if not self.last_ignore_file or (isinstance(item, Problem) and item.extent in _NO_PLACE):
+        if not self.last_ignore_file or (isinstance(item, Problem) and item.extent in _NO_PLACE and not _is_odd(item)):
             return None
         directory = parent(item.path)
         if directory != self.arrived:
@@ -150,6 +155,8 @@ class Sieve:
         """Return what becomes of one item, or None where it is swallowed."""
         if isinstance(item, Problem) and item.extent is Extent.REST:
             return item
+        if _is_odd(item) and self._hides_odd(item.path):
+            return None
         if self.announced is not None and is_within(item.path, self.announced.path):
             return self._in_hidden(item, self.announced) if self.known.lists_hidden(self.rules.side) else None
         if isinstance(item, Problem) and item.extent is Extent.NOTHING:
@@ -159,6 +166,13 @@ class Sieve:
         if isinstance(item, Problem):
             return self._problem(item)
         return self._directory(item) if item.kind is Kind.DIRECTORY else self._file(item)
+
+    def _hides_odd(self, name: str) -> bool:
+        """Say whether the rules hide a name that can be no key: nothing is done there, so nobody need be told."""
+        path = without_empty_parts(name)
+        if isinstance(self._covering(parent(path)), Excluded):
+            return True
+        return bool(path) and self._why(path, directory=name.endswith("/")) is not None
 
     def _covering(self, directory: str) -> Union[Excluded, Problem, None]:
         """Return the outermost thing that hides everything in *directory*."""
@@ -208,6 +222,6 @@ class Sieve:
         why = self._why(item.path) or self.known.measures.excludes(item)
         return item if why is None else Excluded(item.path, item.kind, why)
 
-    def _why(self, path: str) -> Optional[str]:
-        left_out = self.known.selection.leaves_out(path, directory=False)
-        return left_out or self.rules.excludes(path, directory=False)
+    def _why(self, path: str, *, directory: bool = False) -> Optional[str]:
+        left_out = self.known.selection.leaves_out(path, directory=directory)
+        return left_out or self.rules.excludes(path, directory=directory)

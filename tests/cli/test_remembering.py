@@ -185,6 +185,9 @@ def test_explain_says_which_rule_decided(run: Run, synced: Path) -> None:
     assert "*.tmp" in said
     assert "last agreed: in generation 1" in run("explain", "x.txt", "a", "b").stdout
     assert run("explain", "../outside", "a", "b").code == 2
+    said = run("explain", "c:name", "a", "b", "--ignore", "c:*").stdout
+    assert "name: starts with a drive letter, so nothing is done there" in said
+    assert "c:name is excluded by c:* (argument)" in said
 
 
 def test_a_recipe_is_validated_with_every_problem_at_once_and_shown_as_written(

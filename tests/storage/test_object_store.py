@@ -93,6 +93,62 @@ def test_odd_keys_are_problems_and_the_rest_of_the_bucket_is_listed(server: S3Se
     assert problems == dict.fromkeys(("../evil", "/double", "./dot", "full/"), ProblemKind.BAD_NAME)
 
 
+ODD = ("r/../evil", "r//double", "r/build//x", "r/full/")
+
+
+@pytest.mark.parametrize(
+    ("rules", "ignore_file", "told"),
+    [
+        ({}, "", ["../evil", "/double", "build//x", "full/"]),
+        ({"ignore": ["evil", "build/**"]}, "", ["/double", "full/"]),
+        ({"ignore": ["..", "/double", "build/", "full"]}, "", []),
+        ({"include": ["a"]}, "", []),
+        ({}, "double\nfull/\n", ["../evil", "build//x"]),
+    ],
+)
+def test_what_the_rules_hide_is_no_problem_whatever_its_name_and_is_never_touched(
+    rules: Dict[str, Any], ignore_file: str, told: List[str], server: S3Server, tmp_path: Path
+) -> None:
+    bucket = server.bucket()
+    server.fill(
+        bucket, {**dict.fromkeys(ODD, b"odd"), "r/a": b"1", "r/goes": b"2", "r/.syncignore": ignore_file.encode()}
+    )
+    (tmp_path / "side").mkdir()
+    (tmp_path / "side" / "a").write_bytes(b"changed")
+    before = set(server.keys(bucket))
+    client = server.client(bucket, "r")
+
+    down = syncengine.plan(client, tmp_path / "side", state=None, **rules)
+    up = syncengine.sync(tmp_path / "side", client, mode="source-to-destination", allow_mass_delete=True, **rules)
+
+    assert sorted(problem.path for problem in down.problems) == told
+    assert sorted(problem.path for problem in up.plan.problems) == told
+    assert up.ok
+    assert {key for key in server.keys(bucket) if ".syncengine" not in key} >= set(ODD)
+    assert server.content(bucket, "r/a") == b"changed"
+    assert before - set(server.keys(bucket)) <= {"r/goes", "r/.syncignore"}
+    for key in ODD:
+        assert server.content(bucket, key) == b"odd"
+
+
+def test_a_name_that_no_sync_touches_can_be_explained(server: S3Server, tmp_path: Path) -> None:
+    bucket = server.bucket()
+    server.fill(bucket, {"r/build//x": b"1", "r/build/.syncignore": b"x\n"})
+    client = server.client(bucket, "r")
+
+    said = syncengine.explain(client, tmp_path, "build//x", ignore=["*.tmp"])
+    silent = syncengine.explain(client, tmp_path, "../evil")
+
+    assert said.splitlines() == [
+        "build//x",
+        "  name: has an empty part, so nothing is done there; where it is met it is a problem, unless it is excluded",
+        "  filter: build/x is excluded by x (source build/.syncignore:1)",
+        "  plan: nothing to do",
+    ]
+    assert "  name: has a '..' part, so nothing is done there" in silent
+    assert "  filter: no rule speaks about it" in silent
+
+
 def test_keys_that_obstore_cannot_spell_are_read_and_written(moto: S3Server) -> None:
     client = moto.client(moto.bucket())
     assert client.why.startswith("obstore") is (find_spec("obstore") is not None)
