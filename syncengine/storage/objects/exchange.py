@@ -10,7 +10,7 @@ import socket
 import time
 from collections import deque
 from functools import lru_cache
-from typing import TYPE_CHECKING, Deque, Dict, Mapping, Optional, Tuple
+from typing import TYPE_CHECKING, Deque, Dict, Generator, Mapping, Tuple
 from urllib.parse import urlsplit
 from weakref import finalize
 
@@ -73,31 +73,21 @@ class Connections:
 
     def ask(self, method: str, target: str, headers: Mapping[str, str], content: bytes = b"") -> Answer:
         """Send one request and return its answer; raises Unsent or Lost. Nothing is repeated or followed."""
-        lines = [f"{method} {target} HTTP/1.1", *[f"{name}: {value}" for name, value in headers.items()]]
-        if content or method in ("PUT", "POST"):
-            lines.append(f"Content-Length: {len(content)}")
-        head = "\r\n".join((*lines, "\r\n")).encode("latin-1")
-        connection = self._connection()
+        connection = self.opened()
         try:
-            _send(connection, head, content)
-            answer, stays_open = _Reader(connection).answer(method)
+            _send(connection, head_of(method, target, headers, len(content)), content)
+            answer, stays_open = _answer(connection, method)
         except (OSError, ValueError) as error:
             connection.close()
             raise Lost(str(error) or type(error).__name__) from error
         except BaseException:
             connection.close()  # an answer that nobody read must not be taken for that of the next request
             raise
-        if stays_open:
-            self._idle.append((time.monotonic(), connection))
-        else:
-            connection.close()
+        self.give_back(connection, stays_open=stays_open)
         return answer
 
-    def close(self) -> None:
-        """Close the connections that nobody uses."""
-        _close(self._idle)
-
-    def _connection(self) -> socket.socket:
+    def opened(self) -> socket.socket:
+        """Return a connection that nobody else uses, in blocking mode; raises Unsent where none can be made."""
         oldest = time.monotonic() - _IDLE_SECONDS
         while self._idle:
             try:
@@ -108,6 +98,17 @@ class Connections:
                 return connection
             connection.close()
         return self._made()
+
+    def give_back(self, connection: socket.socket, *, stays_open: bool = True) -> None:
+        """Keep a connection on which nothing is under way for the next request, or close it."""
+        if stays_open:
+            self._idle.append((time.monotonic(), connection))
+        else:
+            connection.close()
+
+    def close(self) -> None:
+        """Close the connections that nobody uses."""
+        _close(self._idle)
 
     def _made(self) -> socket.socket:
         try:
@@ -138,6 +139,14 @@ def _close(idle: Deque[Tuple[float, socket.socket]]) -> None:
         idle.pop()[1].close()
 
 
+def head_of(method: str, target: str, headers: Mapping[str, str], length: int) -> bytes:
+    """Return a request up to its content of *length* bytes."""
+    lines = [f"{method} {target} HTTP/1.1", *[f"{name}: {value}" for name, value in headers.items()]]
+    if length or method in ("PUT", "POST"):
+        lines.append(f"Content-Length: {length}")
+    return "\r\n".join((*lines, "\r\n")).encode("latin-1")
+
+
 def _send(connection: socket.socket, head: bytes, content: bytes) -> None:
     if len(content) <= _SENT_BYTES:
         connection.sendall(head + content)
@@ -149,90 +158,119 @@ def _send(connection: socket.socket, head: bytes, content: bytes) -> None:
         connection.sendall(view[start : start + _SENT_BYTES])
 
 
+def _answer(connection: socket.socket, method: str) -> Tuple[Answer, bool]:
+    reading = answer_to(method)
+    most = next(reading)
+    while True:
+        try:
+            most = reading.send(connection.recv(most))
+        except StopIteration as ended:
+            answer: Tuple[Answer, bool] = ended.value
+            return answer
+
+
+Reading = Generator[int, bytes, Tuple[Answer, bool]]
+"""Reads one answer, whoever fetches its bytes: yields how many it takes at most, and is sent what came."""
+
+
+def answer_to(method: str) -> Reading:
+    """Read the answer to a request of *method*; return it, and whether another may follow on the connection.
+
+    Raises OSError where the connection ended before it, ValueError where what came is no answer.
+    """
+    return _Reader().answer(method)
+
+
+_More = Generator[int, bytes, bytes]
+
+
 @define(eq=False)
 class _Reader:
-    """Reads one answer; raises OSError where the connection fails, ValueError where it says what is no answer."""
-
-    connection: socket.socket
     _read: bytes = field(default=b"", init=False)
     """What has come and was not taken yet."""
 
-    def answer(self, method: str) -> Tuple[Answer, bool]:
-        """Return the answer to a request of *method*, and whether another may follow on the connection."""
-        version, status, headers = self._head()
+    def answer(self, method: str) -> Reading:
+        version, status, headers = _told((yield from self._until(b"\r\n\r\n")))
         while 100 <= status < 200:
-            version, status, headers = self._head()
-        stays_open = version == b"HTTP/1.1" and "close" not in headers.get("connection", "").lower()
+            version, status, headers = _told((yield from self._until(b"\r\n\r\n")))
+        stays_open = version == "HTTP/1.1" and "close" not in headers.get("connection", "").lower()
         if method == "HEAD" or status in _WITHOUT_CONTENT:
-            content: Optional[bytes] = b""
+            content = b""
         elif "transfer-encoding" in headers:
-            content = self._chunks(headers["transfer-encoding"])
+            content = yield from self._chunks(headers["transfer-encoding"])
         elif "content-length" in headers:
-            content = self._taken(_number(headers["content-length"], 10))
+            content = yield from self._taken(_number(headers["content-length"], 10))
         else:
-            content = None
-        if content is None:
-            return Answer(status, headers, self._rest()), False
+            content, stays_open = (yield from self._rest()), False
         # More than was announced belongs to no request.
         return Answer(status, headers, content), stays_open and not self._read
 
-    def _head(self) -> Tuple[bytes, int, Dict[str, str]]:
-        lines = self._until(b"\r\n\r\n").decode("latin-1").split("\r\n")
-        version, _, rest = lines[0].partition(" ")
-        if version not in ("HTTP/1.1", "HTTP/1.0"):
-            raise ValueError("the answer is not HTTP")
-        headers: Dict[str, str] = {}
-        for line in lines[1:]:
-            name, colon, value = line.partition(":")
-            if not colon:
-                raise ValueError("a header has no name")
-            headers[name.lower()] = value.strip()
-        return version.encode(), _number(rest[:3], 10), headers
-
-    def _chunks(self, coding: str) -> bytes:
+    def _chunks(self, coding: str) -> _More:
         if coding.lower() != "chunked":
             raise ValueError(f"the transfer coding {coding!r} is unknown")
         chunks = []
         while True:
-            size = _number(self._until(b"\r\n").partition(b";")[0].decode("latin-1").strip(), 16)
+            line = yield from self._until(b"\r\n")
+            size = _number(line.partition(b";")[0].decode("latin-1").strip(), 16)
             if not size:
                 break
-            chunks.append(self._taken(size))
-            if self._taken(2) != b"\r\n":
+            chunks.append((yield from self._taken(size)))
+            if (yield from self._taken(2)) != b"\r\n":
                 raise ValueError("a chunk is longer than it says")
-        while self._until(b"\r\n"):
+        while (yield from self._until(b"\r\n")):
             pass  # trailers
         return b"".join(chunks)
 
-    def _until(self, end: bytes) -> bytes:
+    def _until(self, end: bytes) -> _More:
         while end not in self._read:
             if len(self._read) > _MOST_HEADER_BYTES:
                 raise ValueError("a header never ends")
-            self._read += self._more()
+            self._read += yield from _more()
         found, _, self._read = self._read.partition(end)
         return found
 
-    def _taken(self, size: int) -> bytes:
+    def _taken(self, size: int) -> _More:
         if len(self._read) >= size:
             taken, self._read = self._read[:size], self._read[size:]
             return taken
         pieces, missing = [self._read], size - len(self._read)
         self._read = b""
         while missing:
-            piece = self._more(missing)
+            piece = yield from _more(missing)
             pieces.append(piece)
             missing -= len(piece)
         return b"".join(pieces)
 
-    def _rest(self) -> bytes:
+    def _rest(self) -> _More:
         """Return what comes until the server ends the connection, which then is the end of the answer."""
-        return b"".join((self._read, *iter(lambda: self.connection.recv(_RECEIVED_BYTES), b"")))
+        pieces, self._read = [self._read], b""
+        while True:
+            piece = yield _RECEIVED_BYTES
+            if not piece:
+                return b"".join(pieces)
+            pieces.append(piece)
 
-    def _more(self, most: int = _RECEIVED_BYTES) -> bytes:
-        piece = self.connection.recv(min(most, _RECEIVED_BYTES))
-        if not piece:
-            raise ConnectionError("the connection ended before the answer")
-        return piece
+
+def _more(most: int = _RECEIVED_BYTES) -> _More:
+    piece = yield min(most, _RECEIVED_BYTES)
+    if not piece:
+        raise ConnectionError("the connection ended before the answer")
+    return piece
+
+
+def _told(head: bytes) -> Tuple[str, int, Dict[str, str]]:
+    """Return the version, the status and the headers of an answer."""
+    first, *lines = head.decode("latin-1").split("\r\n")
+    version, _, rest = first.partition(" ")
+    if version not in ("HTTP/1.1", "HTTP/1.0"):
+        raise ValueError("the answer is not HTTP")
+    headers: Dict[str, str] = {}
+    for line in lines:
+        name, colon, value = line.partition(":")
+        if not colon:
+            raise ValueError("a header has no name")
+        headers[name.lower()] = value.strip()
+    return version, _number(rest[:3], 10), headers
 
 
 def _number(text: str, base: int) -> int:

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 from attrs import define, field
 
+from .conversation import Asked, ask
 from .exchange import Answer, Connections, Lost, Unclear, Unsent
 from .obstore_options import PROXIES, StoreOptions
 from .s3_listing import objects_in
@@ -121,10 +122,22 @@ class DirectS3:
         query: Optional[Mapping[str, str]] = None,
     ) -> Answer:
         """Send one signed request about *key*, empty for the bucket; raises Unsent or Lost, and repeats nothing."""
+        return ask(self.asked(method, key, headers, content=content, query=query))
+
+    def asked(
+        self,
+        method: str,
+        key: str,
+        headers: Mapping[str, str],
+        *,
+        content: bytes = b"",
+        query: Optional[Mapping[str, str]] = None,
+    ) -> Asked:
+        """Return a signed request about *key*, empty for the bucket; it is good for some minutes."""
         path = encoded_path(f"{self._path}/{key}" if key else self._path or "/")
         text = encoded_query(query) if query else ""
         sent = self._signed(method, path, text, {"Host": self._host, **headers}, content)
-        return self._connections.ask(method, f"{path}?{text}" if text else path, sent, content)
+        return Asked(self._connections, method, f"{path}?{text}" if text else path, sent, content)
 
     def _signed(
         self, method: str, path: str, query: str, headers: Mapping[str, str], content: bytes

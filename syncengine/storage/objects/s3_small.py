@@ -22,6 +22,7 @@ from ...core.paths import shown
 from ...errors import StorageError, Throttled, Unavailable
 from ..protocol import Expectation, Precondition
 from ..quirks import s3_stamp
+from .conversation import Conversation, held
 from .exchange import Answer, Lost, Unclear, Unsent
 from .fast import HEADER_NAMES, FastService, check_version
 from .s3_direct import DirectS3
@@ -58,37 +59,56 @@ class SmallObjects(FastService):
 
     def head(self, key: str) -> Optional[ObjectInfo]:
         """Look at one object, None where it is missing; in S3 without its additional digests."""
-        try:
-            answer = self._direct.ask("HEAD", key, {})
-        except Unclear:
-            return self._base.head(key)
-        if answer.status == 404:
-            return None
-        size = _size(answer)
+        told, info = held(self.looking(key))
         # Not obstore: a copy needs the storage class, of which it tells nothing.
-        return self._base.head(key) if answer.status != 200 or size is None else _info(key, size, answer)
+        return info if told else self._base.head(key)
+
+    def looking(self, key: str) -> Conversation[Tuple[bool, Optional[ObjectInfo]]]:
+        """Look at one object; return whether that was answered plainly, and what was found, None for nothing."""
+        try:
+            answer = yield self._direct.asked("HEAD", key, {})
+        except Unclear:
+            return False, None
+        if answer.status == 404:
+            return True, None
+        size = _size(answer)
+        return (False, None) if answer.status != 200 or size is None else (True, _info(key, size, answer))
 
     def get(self, key: str, limit: int, *, expect: Optional[Stamp] = None) -> Tuple[ObjectInfo, bytes]:
         """Open one version by one request: what the service tells about it, and its first bytes."""
+        got = held(self.getting(key, limit, expect=expect))
+        return super().get(key, limit, expect=expect) if got is None else got
+
+    def getting(
+        self, key: str, limit: int, *, expect: Optional[Stamp]
+    ) -> Conversation[Optional[Tuple[ObjectInfo, bytes]]]:
+        """Open one small version as ``get`` does; return None where that was not answered plainly."""
         size = None if expect is None else expect.size
         if expect is None or not expect.etag or size is None or size > min(limit, SMALL_BYTES):
-            return super().get(key, limit, expect=expect)
+            return None
         try:
-            answer = self._direct.ask("GET", key, {"If-Match": quoted(expect.etag)})
+            answer = yield self._direct.asked("GET", key, {"If-Match": quoted(expect.etag)})
         except Unclear:
-            return super().get(key, limit, expect=expect)
+            return None
         if answer.status != 200:
-            return super().get(key, limit, expect=expect)
+            return None
         info = _info(key, len(answer.content), answer)
         check_version(key, expect, info.stamp)
         return info, answer.content[:limit]
 
     def put(self, key: str, content: bytes, *, expect: Precondition, headers: Headers) -> ObjectInfo:
         """Write an object in one request under the condition *expect*."""
+        made = held(self.putting(key, content, expect=expect, headers=headers))
+        return super().put(key, content, expect=expect, headers=headers) if made is None else made
+
+    def putting(
+        self, key: str, content: bytes, *, expect: Precondition, headers: Headers
+    ) -> Conversation[Optional[ObjectInfo]]:
+        """Write a small object as ``put`` does; return None where that was refused, or cannot be asked plainly."""
         given = self._given(expect, headers) if len(content) <= SMALL_BYTES else None
-        answer = None if given is None else self._done("PUT", key, given, content)
+        answer = None if given is None else (yield from self._done("PUT", key, given, content))
         if answer is None:
-            return super().put(key, content, expect=expect, headers=headers)
+            return None
         told = {"e_tag": answer.etag or None, "version": answer.headers.get("x-amz-version-id")}
         return ObjectInfo(key, self._dialect.written(content, told), headers)
 
@@ -103,10 +123,12 @@ class SmallObjects(FastService):
             return None
         return {**given, **condition}
 
-    def _done(self, method: str, key: str, headers: Mapping[str, str], content: bytes = b"") -> Optional[Answer]:
+    def _done(
+        self, method: str, key: str, headers: Mapping[str, str], content: bytes = b""
+    ) -> Conversation[Optional[Answer]]:
         """Return the answer to a write that was done, None where it was refused; raises what may be tried again."""
         try:
-            answer = self._direct.ask(method, key, headers, content=content)
+            answer = yield self._direct.asked(method, key, headers, content=content)
         except Unsent:
             return None
         except Lost as error:
@@ -125,19 +147,28 @@ class SmallObjects(FastService):
         expect: Precondition,
     ) -> ObjectInfo:
         """Copy one version within the service, of any size, with its headers; *expect_origin* is what ``head`` said."""
-        sent = self._copying(f"{origin_bucket or self.bucket}/{old}", expect_origin, expect)
-        answer = None if sent is None else self._done("PUT", new, sent)
+        made = held(self.copying(new, expect_origin, origin_bucket or self.bucket, expect=expect))
+        if made is not None:
+            return made
+        origin = evolve(expect_origin, headers=None)
+        return self._base.copy(old, new, origin_bucket=origin_bucket, expect_origin=origin, expect=expect)
+
+    def copying(
+        self, new: str, origin: ObjectInfo, origin_bucket: str, *, expect: Precondition
+    ) -> Conversation[Optional[ObjectInfo]]:
+        """Copy as ``copy`` does; return None where that was refused, or is no matter of one short request."""
+        sent = self._copying(f"{origin_bucket}/{origin.key}", origin, expect)
+        answer = None if sent is None else (yield from self._done("PUT", new, sent))
         if answer is None:
-            origin = evolve(expect_origin, headers=None)
-            return self._base.copy(old, new, origin_bucket=origin_bucket, expect_origin=origin, expect=expect)
+            return None
         text = answer.content.decode("utf-8", "replace")
         found = _COPIED.search(text)
         if found is None:
             # S3 may answer that all is well and tell of a failure in what follows.
             raise Unavailable(f"{shown(new)}: the copy was begun, and its end was not told", path=new)
         told = {**_told(answer), "ETag": unescape(found.group(1)), "LastModified": _copied_at(text)}
-        made = info_of(new, expect_origin.stamp.size or 0, told, _READ_STAMP)
-        return evolve(made, headers=expect_origin.headers)
+        made = info_of(new, origin.stamp.size or 0, told, _READ_STAMP)
+        return evolve(made, headers=origin.headers)
 
     def _copying(self, place: str, origin: ObjectInfo, expect: Precondition) -> Optional[Dict[str, str]]:
         """Return the headers of a copy of *place*, None where it is no matter of one short request."""
