@@ -21,6 +21,7 @@ from ..core.schedule import Schedule, Unit, schedule
 from ..events import OperationFinished
 from .bulk_deletion import BulkDeletion, batches, split
 from .copying_apart import CopyingApart
+from .held_together import HeldTogether
 
 if TYPE_CHECKING:
     from queue import SimpleQueue
@@ -47,7 +48,7 @@ class Execution:
     _failed_on: Set[Side] = field(factory=set, init=False)
     _undone: Set[str] = field(factory=set, init=False)
     _broken_groups: Set[str] = field(factory=set, init=False)
-    _apart: Optional[CopyingApart] = field(default=None, init=False)
+    _elsewhere: Union[CopyingApart, HeldTogether, None] = field(default=None, init=False)
     _threads: List[threading.Thread] = field(factory=list, init=False)
     _unheard: List[Outcome] = field(factory=list, init=False)
     """How operations ended that a second interrupt may keep from whoever reads ``run``; some were heard of."""
@@ -81,11 +82,17 @@ class Execution:
             yield self._one(operation)
 
     def _writes(self, writes: Sequence[Operation]) -> Iterator[Outcome]:
+        together = HeldTogether(self.operations, self._one, self._is_stopped)
+        if together.is_of_use(writes):
+            self._elsewhere = together
+            yield from together.perform(writes)
+            writes = tuple(together.left)
         apart = CopyingApart(self.operations, self._one, self._is_stopped)
         if self.workers > 1 or not apart.is_of_use(writes):
-            return self._all(writes)
-        self._apart = apart
-        return apart.perform(writes)
+            yield from self._all(writes)
+            return
+        self._elsewhere = apart
+        yield from apart.perform(writes)
 
     def unanswered(self) -> Iterator[Outcome]:
         """Yield how operations ended that were under way when ``run`` was broken off, some of them once more."""
@@ -94,8 +101,8 @@ class Execution:
         yield from self._unheard
         if self._latest is not None:
             yield self._latest
-        if self._apart is not None:
-            yield from self._apart.unanswered()
+        if self._elsewhere is not None:
+            yield from self._elsewhere.unanswered()
 
     def _is_stopped(self) -> bool:
         return self.interrupted or self.operations.cancel.is_set()

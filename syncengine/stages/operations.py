@@ -10,7 +10,7 @@ import threading
 import time
 from contextlib import suppress
 from io import BytesIO
-from typing import Callable, Mapping, Optional, Tuple
+from typing import Callable, Mapping, Optional, Set, Tuple
 
 from attrs import define, evolve, field
 
@@ -61,6 +61,8 @@ class SyncOperations:
     retention: Retention = field(init=False)
     _budget: RequestBudget = field(init=False)
     _lost_answers: LostAnswers = field(init=False)
+    _doubtful: Set[Tuple[Side, str]] = field(factory=set, init=False)
+    """Targets to which an attempt was made whose answer was lost."""
 
     def __attrs_post_init__(self) -> None:
         """Share one trash, and one budget of bytes and calls, among all workers."""
@@ -77,7 +79,7 @@ class SyncOperations:
     def perform(self, operation: Operation) -> Outcome:
         """Perform one operation and return its outcome; never raises for a failing storage."""
         started, looked_ns = time.perf_counter(), int(self.clock() * 1e9)
-        attempts, answers_lost = 0, False
+        attempts, answers_lost = 0, bool(self._doubtful) and (operation.target, operation.path) in self._doubtful
         patience: Optional[float] = None
         while True:
             attempts += 1
@@ -173,8 +175,7 @@ class SyncOperations:
         side, path = operation.origin
         if operation.kind is Kind.SYMLINK:
             return self._write_link(operation)
-        moved = self._transfer(operation, self.origin_client(side, path), path)
-        return Written(moved.target, moved.origin, moved.bytes, moved.digest)
+        return _as_written(self._transfer(operation, self.origin_client(side, path), path))
 
     def _write_content(self, operation: Operation, content: bytes) -> Written:
         """Write what the plan itself carries."""
@@ -267,7 +268,7 @@ class SyncOperations:
             return Written(stamp, expected)
         moved = self._transfer(operation, client, old)
         client.delete(old, expect=exactly(moved.origin))
-        return Written(moved.target, moved.origin, moved.bytes, moved.digest)
+        return _as_written(moved)
 
     @staticmethod
     def _respell(operation: Operation, client: StorageClientProtocol) -> Stamp:
@@ -296,11 +297,25 @@ class SyncOperations:
 
     # ------------------------------------------------------------ lost answers
 
+    def note_lost_answer(self, operation: Operation, error: StorageError) -> None:
+        """Take note that *operation* was tried elsewhere, and that nobody knows what became of it."""
+        self._doubtful.add((operation.target, operation.path))
+        # A storage that asked there to slow down means everybody.
+        self._budget.end(self._budget.turn(), error)
+
+    def transferred(self, operation: Operation, made: Transferred, looked_ns: int, seconds: float) -> Outcome:
+        """Return the outcome of an operation whose content was transferred elsewhere, at the first attempt."""
+        return _written(operation, _as_written(made), looked_ns, 1, seconds)
+
     def arrived(self, operation: Operation) -> Optional[Outcome]:
         """Return the outcome of an operation that was begun and never answered, where it is proven to be done."""
         looked_ns = int(self.clock() * 1e9)
         written = self._lost_answers.written(operation)
         return None if written is None else _written(operation, written, looked_ns, 1, 0.0)
+
+
+def _as_written(made: Transferred) -> Written:
+    return Written(made.target, made.origin, made.bytes, made.digest)
 
 
 class _Carried:

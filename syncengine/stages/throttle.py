@@ -165,11 +165,15 @@ class RequestBudget:
         self._running = 0
         self._held = False
 
+    def turn(self) -> Turn:
+        """Return a turn of something that did not wait for one and is not counted."""
+        return self._clock(), False
+
     def begin(self) -> Turn:
         """Wait until one more operation may begin; every turn is given back with ``end``."""
         self.requests.take(1)
         if not self._held:
-            return self._clock(), False
+            return self.turn()
         while True:
             with self._ended:
                 now = self._clock()

@@ -38,6 +38,8 @@ from .protocol import (
 
 _THREADS = 16
 _SECOND_NS = 1_000_000_000
+_NO_HEADERS = Headers()
+_KEPT_HEADERS = ("cache_control", "content_disposition", "content_encoding", "content_language")
 _OVERWRITTEN = "checked right before; a writer that comes in between is overwritten"
 _WINDOWS = {
     "create_if_absent": _OVERWRITTEN,
@@ -61,7 +63,7 @@ class ObjectStorageClient:
         self.identity = identity
         self.storage = storage
         self.why = why
-        self._service = service
+        self.service = service
         self._root = f"{root.strip('/')}/" if root.strip("/") else ""
         self._memory = ConditionMemory(service, storage)
         self._doubtful = DoubtfulNames(service, self._root)
@@ -70,25 +72,29 @@ class ObjectStorageClient:
         self._described: Optional[Tuple[Conditions, Capabilities]] = None
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self._service.facts.name} {self.identity[:12]}>"
+        return f"<{type(self).__name__} {self.service.facts.name} {self.identity[:12]}>"
 
     @property
     def capabilities(self) -> Capabilities:
         """What the storage can do; conditions are claimed once they are known to be checked."""
         conditions = self._memory.recalled()
         if self._described is None or self._described[0] is not conditions:
-            self._described = (conditions, _capabilities(self._service, conditions))
+            self._described = (conditions, _capabilities(self.service, conditions))
         return self._described[1]
 
     def prove(self) -> None:
         """Find out which conditions the endpoint checks, by requests on a reserved name, unless that is known."""
-        self._memory.settled(self._root)
+        self.proven()
+
+    def proven(self) -> Conditions:
+        """Return which conditions the endpoint checks, found out now where nobody knows yet."""
+        return self._memory.settled(self._root)
 
     # Looking
 
     def list(self, prefix: str = "", *, prune: Optional[Prune] = None) -> Iterator[Listed]:
         """Yield what lies below *prefix* in key order, a page at a time."""
-        return iter(ObjectListing(self._service, self._root, prefix, prune))
+        return iter(ObjectListing(self.service, self._root, prefix, prune))
 
     def stat(self, path: str) -> Optional[Entry]:
         """Look at one path, freshly; what only has keys below it is a directory.
@@ -104,18 +110,19 @@ class ObjectStorageClient:
         return None if path or not self._root else self._looked_at_file("")
 
     def _looked_at_file(self, path: str) -> Optional[Entry]:
-        info = self._service.head(self._key(path) if path else self._root[:-1])
+        info = self.service.head(self.key(path) if path else self._root[:-1])
         return None if info is None or info.is_marker else Entry(path, Kind.FILE, info.stamp)
 
     def _holds_any(self, path: str) -> bool:
         below = f"{self._root}{path}/" if path else self._root
         try:
-            found = any(page for page in self._service.pages(below, page_size=1))
+            found = any(page for page in self.service.pages(below, page_size=1))
         except NotFound as error:
-            raise NotFound(f"the bucket {shown(self._service.bucket)} does not exist", path=path) from error
+            raise NotFound(f"the bucket {shown(self.service.bucket)} does not exist", path=path) from error
         return found or not below
 
-    def _key(self, path: str) -> str:
+    def key(self, path: str) -> str:
+        """Return the key of *path*; raises Unsupported where no file can have that path."""
         reason = refusal(path)
         if reason is not None:
             raise Unsupported(f"{shown(path)!r} cannot be a file of this storage: it {reason}", path=path)
@@ -124,22 +131,26 @@ class ObjectStorageClient:
     @contextmanager
     def read(self, path: str, *, expect: Optional[Stamp] = None) -> Iterator[Source]:
         """Open one version for reading; raises PreconditionFailed where it is not the expected one."""
-        key = self._key(path)
-        info, first = self._service.get(key, FIRST_BYTES, expect=expect)
+        key = self.key(path)
+        info, first = self.service.get(key, FIRST_BYTES, expect=expect)
         if expect is not None:
-            self._check(exactly(expect), path, info)
-        stamp = info.stamp
-
-        def fetch(start: int, end: int) -> bytes:
-            return self._service.read(key, start, end, expect=stamp)
-
-        source = ObjectSource(path, info, first, fetch=fetch, pool=self._ranges)
+            self.check(exactly(expect), path, info)
+        source = self.source(path, info, first)
         try:
             yield source
         finally:
             source.close()
 
-    def _check(self, expect: Precondition, path: str, info: Optional[ObjectInfo]) -> None:
+    def source(self, path: str, info: ObjectInfo, first: bytes) -> ObjectSource:
+        """Return one version for reading, of which the bytes *first* are here already; whoever asks closes it."""
+
+        def fetch(start: int, end: int) -> bytes:
+            return self.service.read(info.key, start, end, expect=info.stamp)
+
+        return ObjectSource(path, info, first, fetch=fetch, pool=self._ranges)
+
+    def check(self, expect: Precondition, path: str, info: Optional[ObjectInfo]) -> None:
+        """Raise PreconditionFailed where *info* is not what *expect* demands."""
         found = None if info is None else Entry(path, Kind.FILE, info.stamp)
         expect.check(found, path, granularity_ns=_SECOND_NS)
 
@@ -147,12 +158,12 @@ class ObjectStorageClient:
 
     def name_refusal(self, path: str) -> Optional[str]:
         """Return why nothing of this name can be written, or None where it can."""
-        return self._service.refusal(self._root + path) or self._doubtful.refusal(self._root + path, ask=False)
+        return self.service.refusal(self._root + path) or self._doubtful.refusal(self._root + path, ask=False)
 
     def write(self, path: str, content: Source, *, expect: Precondition, mtime_ns: Optional[int] = None) -> Stamp:
         """Write an object by one commit and return the stamp that the service gave it."""
-        key = self._listable(path)
-        headers = self._headers(path, content, mtime_ns)
+        key = self.listable_key(path)
+        headers = self.headers_of(path, content, mtime_ns)
         incoming = Incoming(content)
         try:
             if content.size is None:
@@ -166,13 +177,13 @@ class ObjectStorageClient:
             raise
 
     def _sent(self, path: str, key: str, content: Any, expect: Precondition, headers: Headers) -> Stamp:
-        facts = self._service.facts
+        facts = self.service.facts
         size = content.content.size
         if size <= facts.single_bytes:
             data = _filled(content, size + 1)
             content.finish()
             condition = self._condition(path, key, expect)
-            info = self._called(path, expect, lambda: self._service.put(key, data, expect=condition, headers=headers))
+            info = self._called(path, expect, lambda: self.service.put(key, data, expect=condition, headers=headers))
         else:
             info = self._uploaded(path, key, content, expect, headers)
         if info.stamp.size not in (size, None):
@@ -188,7 +199,7 @@ class ObjectStorageClient:
                 raise PreconditionFailed(f"{shown(path)}: the content is longer than {content.content.size} bytes")
             content.finish()
             if not holds:
-                self._check(expect, path, self._looked(key, expect))
+                self.check(expect, path, self._looked(key, expect))
 
         def read(size: int) -> bytes:
             return _filled(content, size)
@@ -197,21 +208,22 @@ class ObjectStorageClient:
         return self._called(
             path,
             expect,
-            lambda: self._service.upload(key, read, size, expect=condition, headers=headers, admit=admit),
+            lambda: self.service.upload(key, read, size, expect=condition, headers=headers, admit=admit),
         )
 
-    def _writable(self, path: str) -> str:
+    def writable_key(self, path: str) -> str:
+        """Return the key of *path*; raises Unsupported where nothing can be written there."""
         if not path:
             raise Unsupported("the root itself cannot be a file; give its parent as root and its name as scope")
-        key = self._key(path)
-        reason = self._service.refusal(key)
+        key = self.key(path)
+        reason = self.service.refusal(key)
         if reason is not None:
             raise Unsupported(f"{shown(path)!r} cannot be a file of this storage: it {reason}", path=path)
         return key
 
-    def _listable(self, path: str) -> str:
+    def listable_key(self, path: str) -> str:
         """Return the key of what is to stand at *path*, where every listing will show it."""
-        key = self._writable(path)
+        key = self.writable_key(path)
         reason = self._doubtful.refusal(key, ask=True)
         if reason is not None:
             raise Unsupported(f"{shown(path)!r} cannot be a file of this storage: it {reason}", path=path)
@@ -225,20 +237,21 @@ class ObjectStorageClient:
         """Return the headers that the rules name for *path*."""
         return self._rules(path) if self._rules is not None else {}
 
-    def _headers(self, path: str, content: Source, mtime_ns: Optional[int]) -> Headers:
+    def headers_of(self, path: str, content: Source, mtime_ns: Optional[int]) -> Headers:
         """Return what travels with the content: what a rule says, what came with it, a guessed type, and the time.
 
         The storage class stays behind: the name of one service's class is no word to another.
         """
-        given: Headers = evolve(getattr(content, "headers", None) or Headers(), storage_class="")
+        given: Headers = getattr(content, "headers", None) or _NO_HEADERS
         metadata = dict(given.metadata)
         if mtime_ns is not None:
             metadata["mtime"] = mtime_text(mtime_ns)
         guessed = given.content_type or mimetypes.guess_type(path, strict=False)[0] or ""
         ruled = self.headers_for(path)
         metadata.update({name[len(METADATA) :]: ruled[name] for name in ruled if name.startswith(METADATA)})
+        kept = {} if given is _NO_HEADERS else {name: getattr(given, name) for name in _KEPT_HEADERS}
         fields = {name: ruled[name] for name in NAMES if name in ruled}
-        return evolve(given, **{"content_type": guessed, **fields}, metadata=metadata)
+        return Headers(**{**kept, "content_type": guessed, **fields}, metadata=metadata)
 
     def _condition(self, path: str, key: str, expect: Precondition, *, holds: Optional[bool] = None) -> Precondition:
         """Return the condition to send; what the service does not check is looked at here, right before.
@@ -248,7 +261,7 @@ class ObjectStorageClient:
         if expect.demand is Expectation.ANYTHING:
             return expect
         if holds is None:
-            conditions = self._memory.settled(self._root)
+            conditions = self.proven()
             absent = expect.demand is Expectation.ABSENT
             holds = conditions.create_if_absent if absent else conditions.replace_if_unchanged
         return self._checked(path, key, expect, holds=holds)
@@ -258,11 +271,11 @@ class ObjectStorageClient:
         if holds and (stamp is None or stamp.etag or stamp.version):
             return expect
         found = self._looked(key, expect)
-        self._check(expect, path, found)
+        self.check(expect, path, found)
         return exactly(found.stamp) if holds and found is not None else ANYTHING
 
     def _looked(self, key: str, expect: Precondition) -> Optional[ObjectInfo]:
-        return None if expect.demand is Expectation.ANYTHING else self._service.head(key)
+        return None if expect.demand is Expectation.ANYTHING else self.service.head(key)
 
     @staticmethod
     def _called(path: str, expect: Precondition, call: Any) -> ObjectInfo:
@@ -297,16 +310,16 @@ class ObjectStorageClient:
     ) -> Tuple[Stamp, Stamp]:
         """Copy *old* of *origin*, another root of the same storage, to *new*; no byte passes this machine."""
         assert isinstance(origin, ObjectStorageClient)
-        key = self._listable(new)
+        key = self.listable_key(new)
         info = origin._standing(old, expect_origin)  # noqa: SLF001 - another instance of this class
-        holds = self._memory.settled(self._root).copy
+        holds = self.proven().copy
         condition = self._condition(new, key, expect, holds=holds)
-        here = self._service.bucket
-        there = origin._service.bucket  # noqa: SLF001 - as above
+        here = self.service.bucket
+        there = origin.service.bucket
         copied = self._called(
             new,
             expect,
-            lambda: self._service.copy(
+            lambda: self.service.copy(
                 info.key, key, origin_bucket=None if here == there else there, expect_origin=info, expect=condition
             ),
         )
@@ -315,9 +328,9 @@ class ObjectStorageClient:
         return info.stamp, evolve(copied.stamp, size=info.stamp.size)
 
     def _standing(self, path: str, expect: Optional[Stamp]) -> ObjectInfo:
-        info = self._service.head(self._key(path))
+        info = self.service.head(self.key(path))
         if expect is not None:
-            self._check(exactly(expect), path, info)
+            self.check(exactly(expect), path, info)
         if info is None:
             raise NotFound(f"{shown(path)}: there is nothing there", path=path)
         return info
@@ -339,16 +352,16 @@ class ObjectStorageClient:
 
     def delete(self, path: str, *, expect: Precondition) -> None:
         """Delete one object; what is gone already is gone, unless *expect* names a version."""
-        key = self._writable(path)
+        key = self.writable_key(path)
         if expect.demand is Expectation.ABSENT:
-            self._check(expect, path, self._service.head(key))
+            self.check(expect, path, self.service.head(key))
             return
         condition = expect
         if expect.demand is Expectation.EXACTLY:
-            holds = self._memory.settled(self._root).delete_if_unchanged
+            holds = self.proven().delete_if_unchanged
             condition = self._checked(path, key, expect, holds=holds)
         try:
-            self._service.delete(key, expect=condition)
+            self.service.delete(key, expect=condition)
         except NotFound as error:
             if expect.demand is Expectation.EXACTLY:
                 raise PreconditionFailed(f"{shown(path)}: it is gone", path=path) from error
@@ -356,10 +369,10 @@ class ObjectStorageClient:
     def delete_many(self, paths: Sequence[str]) -> Dict[str, Optional[StorageError]]:
         """Delete whatever stands at *paths*; return for each None, or why it still stands there."""
         answers: Dict[str, Optional[StorageError]] = {}
-        keys = {self._writable(path): path for path in paths}
-        step = self._service.facts.bulk_deletion
+        keys = {self.writable_key(path): path for path in paths}
+        step = self.service.facts.bulk_deletion
         for start in range(0, len(keys), step):
-            said = self._service.delete_many(list(keys)[start : start + step])
+            said = self.service.delete_many(list(keys)[start : start + step])
             answers.update({keys[key]: answer for key, answer in said.items()})
         return answers
 
@@ -370,13 +383,13 @@ class ObjectStorageClient:
         from .temporary import is_abandoned, is_temporary
 
         name = path.rpartition("/")[2]
-        found = self._service.head(self._key(path)) if is_temporary(name) else None
+        found = self.service.head(self.key(path)) if is_temporary(name) else None
         if found is None:
             return False
         mtime_ns = found.stamp.mtime_ns
         if not is_abandoned(name, None if mtime_ns is None else time.time() - mtime_ns / _SECOND_NS):
             return False
-        self._service.delete(found.key, expect=ANYTHING)
+        self.service.delete(found.key, expect=ANYTHING)
         return True
 
     # Content
@@ -386,7 +399,7 @@ class ObjectStorageClient:
         found = self._standing(path, expect).stamp
         known = found.digest(algorithm)
         if known is None:
-            told = self._service.digests(self._key(path), expect=found)
+            told = self.service.digests(self.key(path), expect=found)
             known = next((each for each in told if each.startswith(algorithm + ":")), None)
         if known is not None:
             return known
@@ -396,10 +409,10 @@ class ObjectStorageClient:
     def stored_digests(self, path: str, *, expect: Optional[Stamp] = None) -> Tuple[str, ...]:
         """Return what the service keeps of exactly the expected version, and its ETag of parts of a known size."""
         found = self._standing(path, expect).stamp
-        key = self._key(path)
-        told = {*found.digests, *self._service.digests(key, expect=found)}
+        key = self.key(path)
+        told = {*found.digests, *self.service.digests(key, expect=found)}
         if found.etag is not None:
-            size = self._service.part_size(key, expect=found)
+            size = self.service.part_size(key, expect=found)
             told.update(() if size is None else (f"{PARTS}{size}:{found.etag}",))
         return tuple(sorted(told))
 
@@ -411,7 +424,7 @@ class ObjectStorageClient:
     def close(self) -> None:
         """Let go of connections."""
         self._ranges.close()
-        self._service.close()
+        self.service.close()
 
 
 class _Sized:

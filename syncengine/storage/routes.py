@@ -94,7 +94,7 @@ def transfer(
         _check_sizes(target_path, origin, copied)
         return Transferred(origin, copied, copied.digest(algorithm) if algorithm else None, 0)
     with origin_client.read(origin_path, expect=expect_origin) as content:
-        options = _metadata(target_client, _content_time(origin_client, content, mtime_ns), mode)
+        options = metadata_for(target_client, content_time(origin_client, content, mtime_ns), mode)
         watched = _Watched(content, None if algorithm is None else hasher(algorithm), on_bytes)
         written = target_client.write(target_path, watched, expect=expect_target, **options)
         origin = watched.verified()
@@ -219,7 +219,7 @@ def _copied_inside(
         return None
 
 
-def _content_time(origin: StorageClientProtocol, content: Source, mtime_ns: Optional[int]) -> Optional[int]:
+def content_time(origin: StorageClientProtocol, content: Source, mtime_ns: Optional[int]) -> Optional[int]:
     """Return the modification time of the content: the origin's own, or what was kept with it where that is told."""
     if origin.capabilities.mtime_is_content_time:
         return mtime_ns
@@ -227,7 +227,8 @@ def _content_time(origin: StorageClientProtocol, content: Source, mtime_ns: Opti
     return kept
 
 
-def _metadata(target: StorageClientProtocol, mtime_ns: Optional[int], mode: Optional[int]) -> Dict[str, Any]:
+def metadata_for(target: StorageClientProtocol, mtime_ns: Optional[int], mode: Optional[int]) -> Dict[str, Any]:
+    """Return what is said to *target* of a file besides its content, as far as it keeps such things."""
     keeps_mtime = target.capabilities.set_mtime or target.capabilities.keeps_mtime
     options: Dict[str, Any] = {"mtime_ns": mtime_ns if keeps_mtime else None}
     if mode is not None and target.capabilities.set_mode:

@@ -200,7 +200,7 @@ class S3Server:
     def client(self, bucket: str, root: str = "") -> Any:
         """Return a storage client for *root* in *bucket*."""
         client = locate(f"s3://{bucket}/{root}" if root else f"s3://{bucket}", options=self.options).open()
-        client._service.refusal = _without_line_breaks(client._service.refusal)
+        client.service.refusal = _without_line_breaks(client.service.refusal)
         return client
 
 

@@ -8,7 +8,6 @@ import threading
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Iterator, List, Optional
-from unittest.mock import patch
 
 import pytest
 import trustme
@@ -147,8 +146,8 @@ def test_one_connection_serves_many_requests_and_none_after_a_pause() -> None:
             assert connections.ask("GET", "/k", {}).content == b"ok"
         assert speaker.connections == 1
 
-        with patch.object(exchange, "_IDLE_SECONDS", -1.0):
-            assert connections.ask("GET", "/k", {}).content == b"ok"
+        connections.idle_seconds = -1.0
+        assert connections.ask("GET", "/k", {}).content == b"ok"
 
         connections.close()
     assert speaker.connections == 2

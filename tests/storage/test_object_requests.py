@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
-from contextlib import contextmanager
-from http.client import HTTPConnection
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
-from typing import Any, Dict, Iterator, List, Set
+from typing import Any, Iterator
 from unittest.mock import patch
-from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from attrs import evolve, frozen
+from attrs import evolve
+from between import Wire, between
 from fsspec.config import conf
 from object_servers import S3Server
 
@@ -31,78 +26,6 @@ FILES = {f"f{number}": b"x" * (number + 1) for number in range(12)}
 def content_of(client: Any, path: str) -> bytes:
     with client.read(path) as source:
         return bytes(source.read())
-
-
-@frozen
-class Wire:
-    """A server, and every request that went to it through this place."""
-
-    server: S3Server
-    requests: List[str]
-    losing: Set[str]
-    """Names of objects of which the answer to the next write will be lost, after the write was done."""
-
-    def sent(self) -> Dict[str, int]:
-        """Return how often each kind of request was sent since the last question."""
-        found = Counter(self.requests)
-        self.requests.clear()
-        return dict(found)
-
-
-@contextmanager
-def between(url: str) -> Iterator[Wire]:
-    """Pass every request on to *url*, by its kind noted."""
-    place = urlsplit(url)
-    requests: List[str] = []
-    losing: Set[str] = set()
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def passed(self) -> None:
-            requests.append(kind_of(self.command, self.path))
-            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            connection = HTTPConnection(place.netloc, timeout=60)
-            # The signature is over the name of this place, which moto does not look at.
-            connection.request(self.command, self.path, body, dict(self.headers))
-            with connection.getresponse() as answer:
-                content = answer.read()
-                name = urlsplit(self.path).path.rpartition("/")[2]
-                if self.command == "PUT" and name in losing:
-                    losing.remove(name)
-                    connection.close()
-                    self.close_connection = True
-                    return
-                self.send_response(answer.status)
-                for name, value in answer.getheaders():
-                    if name.lower() not in ("transfer-encoding", "connection", "date", "server", "content-length"):
-                        self.send_header(name, value)
-                length = answer.getheader("Content-Length") if self.command == "HEAD" else str(len(content))
-                self.send_header("Content-Length", length or "0")
-                self.end_headers()
-                self.wfile.write(content)
-            connection.close()
-
-        do_GET = do_PUT = do_HEAD = do_DELETE = do_POST = passed
-
-        def log_message(self, format: str, *arguments: Any) -> None:  # noqa: A002 - as above
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = Thread(target=server.serve_forever, args=(0.01,))
-    thread.start()
-    try:
-        yield Wire(S3Server(f"http://127.0.0.1:{server.server_address[1]}"), requests, losing)
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
-
-
-def kind_of(command: str, path: str) -> str:
-    query = parse_qs(urlsplit(path).query, keep_blank_values=True)
-    kind = "LIST" if "list-type" in query else command
-    return f"{kind} trial" if ".syncengine-tmp-" in path else kind
 
 
 @pytest.fixture
@@ -171,7 +94,7 @@ def test_what_somebody_else_wrote_meanwhile_is_not_taken_for_an_own_write_withou
     client = losing.server.client(losing.server.bucket())
     client.prove()
     losing.losing.add("f")
-    other = losing.server.client(client._service.bucket)
+    other = losing.server.client(client.service.bucket)
 
     def overwrite(seconds: float) -> None:
         other.write("f", Bytes(b"them"), expect=ANYTHING)

@@ -62,8 +62,8 @@ class Counting:
 
 
 def counted(client: ObjectStorageClient, failing: Any = None) -> Counting:
-    counting = Counting(client._service, failing)
-    client._service = counting
+    counting = Counting(client.service, failing)
+    client.service = counting
     client._memory.service = counting
     return counting
 
@@ -563,7 +563,7 @@ def test_what_one_request_cannot_copy_is_copied_in_parts(server: S3Server) -> No
     origin, target = server.client(first), server.client(second)
     content = os.urandom(11 * MEBIBYTE)
     origin.write("large.html", Bytes(content), expect=ABSENT, mtime_ns=TIME_NS)
-    service = getattr(target._service, "_base", target._service)
+    service = getattr(target.service, "_base", target.service)
     service._single_copy_bytes, service._copy_part_bytes = 6 * MEBIBYTE, 6 * MEBIBYTE
 
     _, copied = target.copy_from(origin, "large.html", "copy", expect=ABSENT)
@@ -634,7 +634,7 @@ def test_a_mirror_deletes_many_by_one_request_and_reports_the_one_that_the_servi
     (tmp_path / "kept").write_text("kept")
     client = server.client(bucket, "r")
     # A service that does not check conditions of deletions, as many do.
-    client._service.facts = evolve(client._service.facts, delete_if_unchanged=False)
+    client.service.facts = evolve(client.service.facts, delete_if_unchanged=False)
     client.prove()  # trying out conditions deletes what it has written
     counting = counted(client)
 
@@ -672,7 +672,7 @@ def test_an_abandoned_temporary_object_is_swept_and_a_users_never(server: S3Serv
 def test_the_time_of_a_content_is_told_by_one_look_and_is_not_that_of_the_upload(moto: S3Server) -> None:
     client = moto.client(moto.bucket())
     stamp = client.write("a", Bytes(b"1"), expect=ABSENT, mtime_ns=1_600_000_000_500_000_000)
-    moto.fill(client._service.bucket, {"b": b"2"})
+    moto.fill(client.service.bucket, {"b": b"2"})
 
     assert client.content_time("a", expect=stamp) == 1_600_000_000_500_000_000
     assert client.content_time("b") is None

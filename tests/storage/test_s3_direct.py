@@ -322,7 +322,7 @@ def test_a_listing_that_becomes_unclear_is_finished_by_the_filesystem(moto: S3Se
     bucket = moto.bucket()
     moto.fill(bucket, dict.fromkeys("abcdef", b"1"))
     client = moto.client(bucket)
-    direct = client._service._base._direct
+    direct = client.service._base._direct
     really = direct._page
     asked: List[Mapping[str, str]] = []
 
@@ -367,7 +367,7 @@ def test_a_large_object_of_a_server_that_does_not_mark_ranges_needs_no_filesyste
     content = os.urandom(13 << 20)
     rclone.fill(bucket, {"large": content})
     client = rclone.client(bucket)
-    base = client._service._base
+    base = client.service._base
 
     asked = patch.object(base, "_got", side_effect=AssertionError("the filesystem was asked"))
     with asked, client.read("large") as source:
@@ -407,7 +407,7 @@ def test_a_deletion_names_its_version(moto: S3Server) -> None:
 def test_a_deletion_whose_answer_was_lost_is_asked_for_again_and_done(moto: S3Server) -> None:
     client = moto.client(moto.bucket())
     stamp = client.write("a", Bytes(b"1"), expect=ABSENT)
-    base = client._service._base
+    base = client.service._base
     really = base._direct.delete
 
     def lost(key: str, etag: Optional[str]) -> Optional[int]:

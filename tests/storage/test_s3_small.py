@@ -26,7 +26,7 @@ COPIED = (
 
 def service_at(url: str) -> SmallObjects:
     options = {"key": KEY, "secret": SECRET, "endpoint_url": url, "client_kwargs": {"region_name": "us-east-1"}}
-    found = locate("s3://bucket", options=options).open()._service
+    found = locate("s3://bucket", options=options).open().service
     assert isinstance(found, SmallObjects)
     return found
 
@@ -124,7 +124,7 @@ def test_what_was_written_is_looked_at_and_read_alike_by_every_way(
 ) -> None:
     server: S3Server = request.getfixturevalue(kind)
     client = server.client(server.bucket())
-    service, content = client._service, bytes(size)
+    service, content = client.service, bytes(size)
     headers = Headers(content_type="text/plain", metadata={"mtime": "1600000000.5"})
 
     written = service.put("d/a b", content, expect=ANYTHING, headers=headers)
@@ -145,9 +145,9 @@ def test_what_was_written_is_looked_at_and_read_alike_by_every_way(
 def test_nothing_of_a_small_sync_needs_the_filesystem(moto: S3Server) -> None:
     client = moto.client(moto.bucket())
     client.prove()
-    base = client._service._base
+    base = client.service._base
     base._client = None
-    client._service._obstore = None
+    client.service._obstore = None
 
     first = client.write("a", Bytes(b"1"), expect=ABSENT)
     second = client.write("a", Bytes(b"22"), expect=exactly(first))

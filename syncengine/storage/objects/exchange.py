@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 _IDLE_SECONDS = 2.0
 """A connection that nobody has used for longer is not trusted to be open still; no server is known to be as quick."""
 _RECEIVED_BYTES = 1 << 18
+_RECEIVED_FIRST_BYTES = 1 << 13
+"""A head, and what is small. To make room for more takes longer than to read it."""
 _SENT_BYTES = 1 << 16
 _MOST_HEADER_BYTES = 1 << 17
 _WITHOUT_CONTENT = (204, 304)
@@ -60,6 +62,7 @@ class Connections:
     address: str
     connect_seconds: float
     read_seconds: float
+    idle_seconds: float = field(default=_IDLE_SECONDS, init=False)
     _secure: bool = field(init=False)
     _place: Tuple[str, int] = field(init=False)
     _idle: Deque[Tuple[float, socket.socket]] = field(factory=deque, init=False, repr=False)
@@ -88,7 +91,7 @@ class Connections:
 
     def opened(self) -> socket.socket:
         """Return a connection that nobody else uses, in blocking mode; raises Unsent where none can be made."""
-        oldest = time.monotonic() - _IDLE_SECONDS
+        oldest = time.monotonic() - self.idle_seconds
         while self._idle:
             try:
                 used, connection = self._idle.pop()
@@ -225,7 +228,7 @@ class _Reader:
         while end not in self._read:
             if len(self._read) > _MOST_HEADER_BYTES:
                 raise ValueError("a header never ends")
-            self._read += yield from _more()
+            self._read += yield from _more(_RECEIVED_FIRST_BYTES)
         found, _, self._read = self._read.partition(end)
         return found
 
@@ -251,7 +254,7 @@ class _Reader:
             pieces.append(piece)
 
 
-def _more(most: int = _RECEIVED_BYTES) -> _More:
+def _more(most: int) -> _More:
     piece = yield min(most, _RECEIVED_BYTES)
     if not piece:
         raise ConnectionError("the connection ended before the answer")

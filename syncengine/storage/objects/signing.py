@@ -69,19 +69,24 @@ def signed(
 
     *path* and *query* are encoded already; *now* is in UTC.
     """
-    moment = now.strftime("%Y%m%dT%H%M%SZ")
+    moment = _moment(now.replace(microsecond=0))
     scope = f"{moment[:8]}/{region}/s3/aws4_request"
     given = {**headers, "X-Amz-Date": moment, "X-Amz-Content-SHA256": payload}
     if credentials.token:
         given["X-Amz-Security-Token"] = credentials.token
-    lines = {name.lower(): " ".join(given[name].split()) for name in given}
-    names = ";".join(sorted(lines))
-    listed = "".join([f"{name}:{lines[name]}\n" for name in sorted(lines)])
+    lines = sorted([(name.lower(), " ".join(value.split())) for name, value in given.items()])
+    names = ";".join([name for name, _ in lines])
+    listed = "".join([f"{name}:{value}\n" for name, value in lines])
     request = "\n".join((method, path, query, listed, names, payload))
     text = "\n".join((_ALGORITHM, moment, scope, hashlib.sha256(request.encode()).hexdigest()))
     signature = _keyed(_key(credentials.secret, scope), text).hex()
     authorization = f"{_ALGORITHM} Credential={credentials.key}/{scope}, SignedHeaders={names}, Signature={signature}"
     return {**given, "Authorization": authorization}
+
+
+@lru_cache(maxsize=2)
+def _moment(second: datetime) -> str:
+    return second.strftime("%Y%m%dT%H%M%SZ")
 
 
 @lru_cache(maxsize=8)

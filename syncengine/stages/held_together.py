@@ -1,0 +1,134 @@
+"""Small new files to, from and within S3, copied by one thread that waits for many answers at once.
+
+Which operations may go that way is decided here, in the words of the plan; each is done as it would be by itself, and
+whatever is out of the ordinary is left for the usual way. An operation that was begun and never answered is looked at
+before anything is said of it.
+"""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import TYPE_CHECKING, Callable, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple
+
+from attrs import define, field
+
+from ..core.comparator import is_racy
+from ..core.entry import Kind, Side
+from ..core.paths import is_kept
+from ..core.plan_parts import Action, Operation
+from ..core.report import Outcome
+from ..errors import StorageError, Throttled
+from ..storage.protocol import SupportsHeaders
+
+if TYPE_CHECKING:
+    from ..storage.objects.conversation import Conversation
+    from ..storage.objects.together import Said
+    from ..storage.routes import Transferred
+    from ..storage.small_objects import Route
+    from .operations import SyncOperations
+
+AT_ONCE = 32
+"""Operations at once where nobody asked for a number: each is one connection, and no thread."""
+
+PATIENCE = 64
+"""So many operations that were left, and more than went well, and all others are left: something is amiss."""
+
+_Begun = Tuple[Operation, int]
+"""An operation, and when (ns) it was begun, which comes before any look."""
+
+
+@define(eq=False)
+class HeldTogether:
+    """Performs those operations that it may; the others come to be ``left``.
+
+    *one* performs an operation the usual way, or withholds it; *stopped* says that nothing more is to be begun.
+    """
+
+    operations: SyncOperations
+    one: Callable[[Operation], Outcome]
+    stopped: Callable[[], bool]
+    left: List[Operation] = field(factory=list, init=False)
+    _routes: Dict[Tuple[Side, Side], Optional[Route]] = field(factory=dict, init=False)
+    _under_way: Dict[int, _Begun] = field(factory=dict, init=False)
+    _went_well: int = field(default=0, init=False)
+    _failed: int = field(default=0, init=False)
+    _gives_up: bool = field(default=False, init=False)
+
+    def is_of_use(self, operations: Sequence[Operation]) -> bool:
+        """Say whether several of *operations* can be performed here."""
+        limits = self.operations.limits
+        if len(operations) < 2 or limits.bandwidth is not None or limits.requests_per_second is not None:
+            return False
+        # Only storages of objects take headers; for no other the modules of requests are worth loading.
+        if not any(isinstance(self.operations.client(side), SupportsHeaders) for side in Side):
+            return False
+        return sum(1 for _ in islice(filter(self._route, operations), 2)) == 2
+
+    def perform(self, operations: Iterable[Operation]) -> Iterator[Outcome]:
+        """Yield the outcomes of those of *operations* that are done here, as they come."""
+        from ..storage.objects.together import Together
+
+        together: Together[_Begun, Optional[Transferred]] = Together(self.operations.limits.workers or AT_ONCE)
+        for said in together.said(self._conversations(operations)):
+            operation, _ = said.key
+            if said.result is None:
+                self._leave(operation, said.error)
+            else:
+                self._went_well += 1
+                yield self._done(said, said.result)
+            del self._under_way[id(operation)]
+
+    def unanswered(self) -> Iterator[Outcome]:
+        """Yield how operations ended whose end nobody waited for."""
+        for operation, _ in self._under_way.values():
+            yield self.operations.arrived(operation) or self.one(operation)
+
+    def _conversations(
+        self, operations: Iterable[Operation]
+    ) -> Iterator[Tuple[_Begun, Conversation[Optional[Transferred]]]]:
+        from ..storage.small_objects import NewFile
+
+        left = iter(operations)
+        for operation in left:
+            route, expected, origin = self._route(operation), operation.expect_origin, operation.origin
+            if route is None or expected is None or origin is None or self._gives_up or self.stopped():
+                self.left.append(operation)
+                continue
+            begun_ns = int(self.operations.clock() * 1e9)
+            if is_racy(expected, begun_ns, self.operations.client(origin[0]).capabilities.mtime_granularity_ns):
+                self.left.append(operation)
+                continue
+            begun = operation, begun_ns
+            self._under_way[id(operation)] = begun
+            yield begun, route(NewFile(origin[1], operation.path, expected, expected.mtime_ns, operation.mode))
+
+    def _route(self, operation: Operation) -> Optional[Route]:
+        """Return how a small new file is copied here; None for any other operation."""
+        from ..storage.small_objects import MOST_BYTES, route
+
+        origin, expected = operation.origin, operation.expect_origin
+        if operation.action is not Action.CREATE or operation.kind is not Kind.FILE or origin is None:
+            return None
+        if expected is None or expected.size is None or expected.size > MOST_BYTES or operation.content is not None:
+            return None
+        if operation.expect_target is not None or operation.group is not None or is_kept(origin[1]):
+            return None
+        way = origin[0], operation.target
+        if way not in self._routes:
+            self._routes[way] = route(*(self.operations.client(side) for side in way))
+        return self._routes[way]
+
+    def _done(self, said: Said[_Begun, Optional[Transferred]], made: Transferred) -> Outcome:
+        operation, begun_ns = said.key
+        return self.operations.transferred(operation, made, begun_ns, said.seconds)
+
+    def _leave(self, operation: Operation, error: Optional[Exception]) -> None:
+        """Leave an operation to the usual way, which tries again and says what is wrong."""
+        if error is not None and not isinstance(error, (StorageError, OSError)):
+            raise error
+        self.left.append(operation)
+        self._failed += 1
+        if isinstance(error, StorageError) and error.retryable:
+            self.operations.note_lost_answer(operation, error)
+        if isinstance(error, Throttled) or self._failed > max(PATIENCE, self._went_well):
+            self._gives_up = True

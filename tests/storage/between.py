@@ -1,0 +1,96 @@
+"""A place between a client and a server of S3: it counts requests, loses answers and refuses writes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from contextlib import contextmanager
+from http.client import HTTPConnection
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+from typing import Any, Dict, Iterator, List, Set
+from urllib.parse import parse_qs, urlsplit
+
+from attrs import frozen
+from object_servers import S3Server
+
+
+@frozen
+class Wire:
+    """A server, and every request that went to it through this place."""
+
+    server: S3Server
+    requests: List[str]
+    losing: Set[str]
+    """Names of objects of which the answer to the next write will be lost, after the write was done."""
+    refused: Dict[str, int]
+    """By the name of an object the status that the next write to it is refused with, before anything is done."""
+
+    def sent(self) -> Dict[str, int]:
+        """Return how often each kind of request was sent since the last question."""
+        found = Counter(self.requests)
+        self.requests.clear()
+        return dict(found)
+
+
+@contextmanager
+def between(url: str) -> Iterator[Wire]:
+    """Pass every request on to *url*, by its kind noted."""
+    place = urlsplit(url)
+    requests: List[str] = []
+    losing: Set[str] = set()
+    refused: Dict[str, int] = {}
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def passed(self) -> None:
+            requests.append(kind_of(self.command, self.path))
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            if self.command == "PUT" and self.named() in refused:
+                self.send_response(refused.pop(self.named()))
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+                return
+            connection = HTTPConnection(place.netloc, timeout=60)
+            # The signature is over the name of this place, which moto does not look at.
+            connection.request(self.command, self.path, body, dict(self.headers))
+            with connection.getresponse() as answer:
+                content = answer.read()
+                if self.command == "PUT" and self.named() in losing:
+                    losing.remove(self.named())
+                    connection.close()
+                    self.close_connection = True
+                    return
+                self.send_response(answer.status)
+                for name, value in answer.getheaders():
+                    if name.lower() not in ("transfer-encoding", "connection", "date", "server", "content-length"):
+                        self.send_header(name, value)
+                length = answer.getheader("Content-Length") if self.command == "HEAD" else str(len(content))
+                self.send_header("Content-Length", length or "0")
+                self.end_headers()
+                self.wfile.write(content)
+            connection.close()
+
+        def named(self) -> str:
+            return urlsplit(self.path).path.rpartition("/")[2]
+
+        do_GET = do_PUT = do_HEAD = do_DELETE = do_POST = passed
+
+        def log_message(self, format: str, *arguments: Any) -> None:  # noqa: A002 - as above
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    try:
+        yield Wire(S3Server(f"http://127.0.0.1:{server.server_address[1]}"), requests, losing, refused)
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def kind_of(command: str, path: str) -> str:
+    query = parse_qs(urlsplit(path).query, keep_blank_values=True)
+    kind = "LIST" if "list-type" in query else command
+    return f"{kind} trial" if ".syncengine-tmp-" in path else kind
