@@ -267,12 +267,10 @@ def _told(head: bytes) -> Tuple[str, int, Dict[str, str]]:
     version, _, rest = first.partition(" ")
     if version not in ("HTTP/1.1", "HTTP/1.0"):
         raise ValueError("the answer is not HTTP")
-    headers: Dict[str, str] = {}
-    for line in lines:
-        name, colon, value = line.partition(":")
-        if not colon:
-            raise ValueError("a header has no name")
-        headers[name.lower()] = value.strip()
+    parts = [line.partition(":") for line in lines]
+    if not all(colon for _, colon, _ in parts):
+        raise ValueError("a header has no name")
+    headers = {name.lower(): value.strip() for name, _, value in parts}
     return version, _number(rest[:3], 10), headers
 
 

@@ -108,25 +108,25 @@ class Together(Generic[_Key, _Result]):
             if following is None:
                 return
             talk = _Talk(*following, time.monotonic())
-            yield from self._go_on(talk, talk.conversation.__next__)
+            said = self._gone_on(talk, talk.conversation.__next__)
+            if said is not None:
+                yield said
 
-    def _go_on(self, talk: _Talk[_Key, _Result], step: _Step) -> Iterator[Said[_Key, _Result]]:
-        """Take steps until an answer has to be waited for; yield what was said where the conversation ended."""
+    def _gone_on(self, talk: _Talk[_Key, _Result], step: _Step) -> Optional[Said[_Key, _Result]]:
+        """Take steps until an answer has to be waited for; return what was said where the conversation ended."""
         while True:
             try:
                 asked = step()
             except StopIteration as ended:
-                yield Said(talk.key, ended.value, None, time.monotonic() - talk.began)
-                return
+                return Said(talk.key, ended.value, None, time.monotonic() - talk.began)
             except Exception as error:  # noqa: BLE001 - what a conversation raises is for whoever began it
-                yield Said(talk.key, None, error, time.monotonic() - talk.began)
-                return
+                return Said(talk.key, None, error, time.monotonic() - talk.began)
             try:
                 self._ask(talk, asked)
             except Unclear as error:
                 step = partial(talk.conversation.throw, error)
             else:
-                return
+                return None
 
     # Lines
 
@@ -217,8 +217,9 @@ class Together(Generic[_Key, _Result]):
                 self._hang_up(line)
                 continue
             step = self._received(line, talk)
-            if step is not None:
-                yield from self._go_on(talk, step)
+            said = None if step is None else self._gone_on(talk, step)
+            if said is not None:
+                yield said
 
     def _received(self, line: _Line[_Key, _Result], talk: _Talk[_Key, _Result]) -> Optional[_Step]:
         """Take what has come; return how the conversation goes on, None where the answer is not whole yet."""
@@ -262,7 +263,9 @@ class Together(Generic[_Key, _Result]):
             assert talk is not None
             self._hang_up(line)
             silence = f"no answer within {line.connections.read_seconds:g} seconds"
-            yield from self._go_on(talk, partial(talk.conversation.throw, Lost(silence)))
+            said = self._gone_on(talk, partial(talk.conversation.throw, Lost(silence)))
+            if said is not None:
+                yield said
 
     def _end(self) -> None:
         """Give back the connections on which nothing is under way, and break off the others."""
