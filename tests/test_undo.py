@@ -211,6 +211,15 @@ def test_a_report_is_enough_where_there_is_no_state(sides: Tuple[Path, Path], tm
     assert tree(sides[1]) == before
 
 
+def test_a_report_of_a_run_that_had_nothing_to_do_tells_all_there_is(sides: Tuple[Path, Path]) -> None:
+    options = {**MIRROR, "state": None}
+    syncengine.sync(*sides, **options)
+
+    plan = syncengine.undo(syncengine.sync(*sides, **options), state=None)
+
+    assert (plan.empty, plan.problems) == (True, ())
+
+
 def test_two_way_an_undone_run_is_compared_anew_and_nothing_is_deleted_because_of_it(
     sides: Tuple[Path, Path],
 ) -> None:

@@ -11,14 +11,25 @@ from typing import Callable, Dict, Iterable, List, Mapping, Optional, Tuple
 from attrs import define, evolve, field
 
 from .bringing_back import Move, Target, Wanted, problem
-from .entry import Entry, Kind, Problem, ProblemKind, Side, Stamp
+from .entry import Entry, Extent, Kind, Problem, ProblemKind, Side, Stamp
 from .journal_events import Place
 from .plan_parts import Action, Operation, Purpose
 from .report import Outcome, Status
+from .units import counted
 from .versions import Evidence
 
 Difference = Callable[[Side, str, Stamp], Optional[str]]
 """Says why a directory of a side does not hold what a stamp says of it, None where it does."""
+
+
+def unended(run_id: str, outcomes: Iterable[Outcome]) -> Problem:
+    """Return what is to be said where the journal of a run holds *outcomes* and no end."""
+    done = sum(outcome.status is Status.DONE for outcome in outcomes)
+    message = (
+        f"run {run_id} did not end, and {counted(done, 'operation')} of it {'is' if done == 1 else 'are'} on record; "
+        "what it did beyond that is not known, and stays as it is"
+    )
+    return Problem(ProblemKind.MISSING, "", message, Purpose.UNDO.value, extent=Extent.NOTHING)
 
 
 @define(eq=False)

@@ -35,7 +35,7 @@ class Past:
     started_at: datetime
     swapped: bool
     lines: Tuple[Mapping[str, Any], ...] = ()
-    reported: Tuple[Outcome, ...] = ()
+    reported: Optional[Tuple[Outcome, ...]] = None
     """The outcomes of a report, where one was given instead of a journal."""
 
     @property
@@ -44,9 +44,14 @@ class Past:
         return bool(self.lines) and self.lines[0].get("mode") in {mode.value for mode in SyncMode}
 
     @property
+    def has_ended(self) -> bool:
+        """Whether all that the run did is on record: a report says so, and the last line of a journal."""
+        return self.reported is not None or any(line["event"] == "finished" for line in self.lines)
+
+    @property
     def outcomes(self) -> Iterator[Outcome]:
         """The outcomes, sides named as today."""
-        yield from self.reported
+        yield from self.reported or ()
         for line in self.lines:
             if "operation" in line:
                 outcome = outcome_from_record({name: value for name, value in line.items() if name != "event"})

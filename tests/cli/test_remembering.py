@@ -71,7 +71,8 @@ def test_history_of_every_pair_names_its_places_without_claiming_a_direction(run
         assert " ↔ ".join(places) in said or " ↔ ".join(reversed(places)) in said
 
 
-def test_a_run_that_was_killed_is_said_to_have_crashed_after_so_many_operations(run: Run, sides: Path) -> None:
+def _kill_a_sync(sides: Path) -> None:
+    """Sync 20 files, and kill that after the first."""
     slowly = ("sync", "a", "b", "--yes", "--events", "--workers", "1", "--requests-per-second", "4")
     write(sides, {f"a/{number:02}.txt": str(number) for number in range(20)})
     with subprocess.Popen(
@@ -81,10 +82,27 @@ def test_a_run_that_was_killed_is_said_to_have_crashed_after_so_many_operations(
         while "operation_finished" not in process.stderr.readline():
             assert process.poll() is None
         process.kill()
+
+
+def test_a_run_that_was_killed_is_said_to_have_crashed_after_so_many_operations(run: Run, sides: Path) -> None:
+    _kill_a_sync(sides)
     for said in (run("history", "a", "b").stdout, run("history").stdout):
         assert re.search(r"  crashed, at least \d+ operations? done  source-backup\n", said), said
     assert ", crashed\n" in run("state", "list").stdout
     assert str(syncengine.history("a", "b")).endswith("not all on record")
+
+
+def test_undoing_a_run_that_was_killed_says_that_not_all_it_did_is_known(run: Run, sides: Path) -> None:
+    _kill_a_sync(sides)
+    (killed,) = (past.run_id for past in syncengine.history("a", "b").runs)
+
+    told = syncengine.undo(killed, "a", "b").problems
+    undone = run("history", "a", "b", "--undo", killed, "--yes")
+
+    assert [(each.path, each.hides) for each in told] == [("", True)]
+    assert re.match(rf"run {killed} did not end, and \d+ operations? of it (is|are) on record; ", told[0].message)
+    assert (undone.code, f"run {killed} did not end" in undone.stdout + undone.stderr) == (7, True)
+    assert syncengine.undo(syncengine.sync("a", "b").run_id, "a", "b").problems == ()
 
 
 def test_a_pair_is_found_by_the_beginning_of_its_id_by_its_places_and_by_a_recipe(run: Run, synced: Path) -> None:
