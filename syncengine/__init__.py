@@ -45,7 +45,6 @@ if TYPE_CHECKING:
     from .engine import explain as explain
     from .engine import last_report as last_report
     from .engine import plan as plan
-    from .engine import scan as scan
     from .engine import sync as sync
     from .errors import AccessDenied as AccessDenied
     from .errors import GuardError as GuardError
@@ -71,6 +70,7 @@ if TYPE_CHECKING:
     from .pipeline import Job as Job
     from .pipeline import Pipeline as Pipeline
     from .recipe import Recipe as Recipe
+    from .scanning import scan as scan
     from .stages.filter import IgnoreFileManager as IgnoreFileManager
     from .stages.operations import SyncOperations as SyncOperations
     from .stages.scan import DirectoryScanner as DirectoryScanner
@@ -101,13 +101,14 @@ _MODULES: Dict[str, str] = {
     ".core.pruning": "Keep",
     ".core.totals": "Totals",
     ".core.versions": "Version",
-    ".engine": "SyncEngine apply check explain last_report plan scan sync",
+    ".engine": "SyncEngine apply check explain last_report plan sync",
     ".errors": "AccessDenied GuardError NoSpace NotFound PartialApplyError PlanError PlanFormatError "
     "PreconditionFailed RecipeError ScanError StalePlanError StateError StorageError SyncError SyncInterrupted "
     "Throttled Unavailable UnresolvedConflictsError Unsupported",
     ".events": "Event Observer",
     ".pipeline": "Job Pipeline",
     ".recipe": "Recipe",
+    ".scanning": "scan",
     ".stages.execute": "SyncOperations",
     ".stages.filter": "IgnoreFileManager",
     ".stages.scan": "DirectoryScanner",

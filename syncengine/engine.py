@@ -46,7 +46,7 @@ from .places import Live, open_state
 from .signatures import same_as, taking
 from .stages.filter import IgnoreFileManager
 from .stages.job import Job
-from .stages.scan import DirectoryScanner, normal_scope
+from .stages.scan import normal_scope
 from .stages.throttle import Limits
 from .state.manager import SyncStateManager
 from .storage.location import Location, locate, overlap, reserved_for
@@ -511,19 +511,6 @@ def explain(source: Any, destination: Any, path: str, **arguments: Any) -> str:
     """Say what a sync would do with *path*, and why."""
     with engine_of(source, destination, arguments) as engine:
         return engine.explain(path)
-
-
-def scan(spec: Any, *, options: Optional[Mapping[str, Any]] = None, profile: Optional[str] = None) -> Snapshot:
-    """Return a sorted stream of what one location holds."""
-    location = locate(spec, options=options, profile=profile)
-    try:
-        client = location.open()
-    except StorageError as error:
-        raise ScanError(f"{location} cannot be opened: {error}") from error
-    scanner = DirectoryScanner(client)
-    if not scanner.exists():
-        raise ScanError(f"{location} does not exist", reason="root_missing")
-    return scanner()
 
 
 def engine_of(source: Any, destination: Any, arguments: Mapping[str, Any]) -> SyncEngine:

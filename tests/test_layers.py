@@ -34,6 +34,7 @@ HEIGHTS: Dict[str, int] = {
     "recipe": 6,
     "recipe_keys": 6,
     "remote_state": 6,
+    "scanning": 6,
     "signatures": 0,
     "versioning": 6,
     "render": 6,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import groupby
-from typing import Callable, Container, Iterator, List, Mapping, Optional, Sequence, Tuple, Union
+from typing import TYPE_CHECKING, Callable, Container, Iterator, List, Mapping, Optional, Sequence, Tuple, Union
 
 from attrs import evolve, field, frozen
 
@@ -15,8 +15,10 @@ from ..core.path_map import PathMap
 from ..core.paths import encoded, is_within, parents, refusal, shown
 from ..errors import AccessDenied, NoSpace, NotFound, ScanError, StorageError, Throttled, Unavailable, Unsupported
 from ..storage.protocol import Prune, StorageClientProtocol
-from .job import Job
-from .throttle import Rate
+
+if TYPE_CHECKING:
+    from .job import Job
+    from .throttle import Rate
 
 LONG = 20_000
 """From this many paths on one side is listed ahead: what that costs is a tenth of what it saves then."""
