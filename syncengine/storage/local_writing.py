@@ -20,12 +20,15 @@ from .local_reading import CHUNK_BYTES
 from .protocol import Source
 
 _KERNEL_SLICE_BYTES = 64 * CHUNK_BYTES
+_TO_DISK_BYTES = 32 * CHUNK_BYTES
+"""Of a large file so much at a time begins its way to the disk while the rest is still coming."""
 # Files without a name appear in their place by a link from the process's own table of open files.
 CAN_BE_NAMELESS = hasattr(os, "O_TMPFILE") and os.path.isdir("/proc/self/fd")
 _NO_NAMELESS_FILES = (errno.EISDIR, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOENT)
 _NO_EXCLUSIVE_RENAME = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)
 # What a file system answers that has no hard links, or not between these two places.
 _NO_HARD_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV)
+_SYNC_FILE_RANGE_WRITE = 2
 _NO_KERNEL_COPY = (errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSOCK, errno.EPERM)
 
 
@@ -116,7 +119,13 @@ class Draft:
             return _poured(descriptor, self._descriptor, content.size, advance)
         if content.local_path is not None:
             return self._filled_from(content.local_path, advance)
-        return sum(_written(self._descriptor, data) for data in iter(lambda: content.read(CHUNK_BYTES), b""))
+        moved = begun = 0
+        for data in iter(lambda: content.read(CHUNK_BYTES), b""):
+            moved += _written(self._descriptor, data)
+            if moved - begun >= _TO_DISK_BYTES:
+                _begin_to_disk(self._descriptor, begun, moved - begun)
+                begun = moved
+        return moved
 
     def _filled_from(self, local_path: str, advance: Optional[Callable[[int], None]]) -> int:
         descriptor = os.open(local_path, os.O_RDONLY | os.O_CLOEXEC)
@@ -228,6 +237,19 @@ def flush_file_system(place: str) -> None:
         os.close(descriptor)
 
 
+def _begin_to_disk(descriptor: int, start: int, count: int) -> None:
+    """Have the system begin to write a part of a file to its disk, and wait for nothing.
+
+    The flush that the state waits for then finds little left to do. Of small files the system writes many together.
+    """
+    begin = getattr(_libc(), "sync_file_range", None) if count >= _TO_DISK_BYTES else None
+    if begin is not None:
+        import ctypes
+
+        # It is of no matter whether it can: the flush is what counts.
+        begin(descriptor, ctypes.c_int64(start), ctypes.c_int64(count), _SYNC_FILE_RANGE_WRITE)
+
+
 def _copied_by_kernel(origin: int, target: int, count: int) -> int:
     return os.copy_file_range(origin, target, count)
 
@@ -260,6 +282,7 @@ def _poured(origin: int, target: int, size: int, advance: Optional[Callable[[int
                 break
             if count == 0:
                 break
+            _begin_to_disk(target, moved, count)
             moved += count
             if advance is not None:
                 advance(count)
