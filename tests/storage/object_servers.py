@@ -204,6 +204,25 @@ class S3Server:
         return client
 
 
+def rclone_with(server: S3Server, *arguments: str) -> str:
+    """Return what rclone says; the server is its remote ``there``."""
+    program = rclone_program()
+    if program is None:
+        pytest.skip("rclone is not installed")
+    environment = {
+        **os.environ,
+        "RCLONE_CONFIG": os.devnull,
+        "RCLONE_CONFIG_THERE_TYPE": "s3",
+        "RCLONE_CONFIG_THERE_PROVIDER": "Other",
+        "RCLONE_CONFIG_THERE_ENDPOINT": server.url,
+        "RCLONE_CONFIG_THERE_ACCESS_KEY_ID": KEY,
+        "RCLONE_CONFIG_THERE_SECRET_ACCESS_KEY": SECRET,
+    }
+    done = subprocess.run([program, *arguments], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
 def _without_line_breaks(refusal: Callable[[str], Optional[str]]) -> Callable[[str], Optional[str]]:
     """Refuse what S3 can hold and these servers cannot."""
     return lambda key: "holds a line break" if "\n" in key else refusal(key)

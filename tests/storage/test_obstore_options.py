@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Any, Dict
 import pytest
 import s3fs
 from fsspec.config import conf
-from object_servers import KEY, SECRET, S3Server, rclone_program
+from object_servers import KEY, SECRET, S3Server, rclone_with
 
 import syncengine
 from syncengine.cli.__main__ import commands
@@ -190,24 +189,6 @@ def test_the_state_of_a_pair_lives_in_a_bucket(moto: S3Server, tmp_path: Path, m
 # Together with rclone
 
 
-def rclone_with(server: S3Server, *arguments: str) -> str:
-    program = rclone_program()
-    if program is None:
-        pytest.skip("rclone is not installed")
-    environment = {
-        **os.environ,
-        "RCLONE_CONFIG": os.devnull,
-        "RCLONE_CONFIG_MOTO_TYPE": "s3",
-        "RCLONE_CONFIG_MOTO_PROVIDER": "Other",
-        "RCLONE_CONFIG_MOTO_ENDPOINT": server.url,
-        "RCLONE_CONFIG_MOTO_ACCESS_KEY_ID": KEY,
-        "RCLONE_CONFIG_MOTO_SECRET_ACCESS_KEY": SECRET,
-    }
-    done = subprocess.run([program, *arguments], env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
 def test_rclone_reads_what_was_written_here_with_its_times(moto: S3Server, tmp_path: Path) -> None:
     bucket = moto.bucket()
     source = tmp_path / "source"
@@ -218,8 +199,8 @@ def test_rclone_reads_what_was_written_here_with_its_times(moto: S3Server, tmp_p
 
     syncengine.sync(str(source), f"s3://{bucket}/r", mode="source-to-destination", destination_options=moto.options)
 
-    rclone_with(moto, "check", "--download", str(source), f"moto:{bucket}/r")
-    listed = json.loads(rclone_with(moto, "lsjson", f"moto:{bucket}/r"))
+    rclone_with(moto, "check", "--download", str(source), f"there:{bucket}/r")
+    listed = json.loads(rclone_with(moto, "lsjson", f"there:{bucket}/r"))
     assert {each["Path"]: each["ModTime"][:29] for each in listed} == {
         "large": "2020-09-13T12:26:40.123456789",
         "small": "2020-09-13T12:26:40.123456789",
@@ -234,7 +215,7 @@ def test_what_rclone_wrote_is_read_here_with_its_times(moto: S3Server, tmp_path:
     for name, content in contents.items():
         (source / name).write_bytes(content)
         os.utime(source / name, ns=(TIME_NS, TIME_NS))
-    rclone_with(moto, "copy", "--s3-upload-cutoff", "5M", "--s3-chunk-size", "5M", str(source), f"moto:{bucket}")
+    rclone_with(moto, "copy", "--s3-upload-cutoff", "5M", "--s3-chunk-size", "5M", str(source), f"there:{bucket}")
     entries = {item.path: item for item in moto.client(bucket).list() if isinstance(item, Entry)}
     assert str(entries["parts"].stamp.etag).endswith("-3")
 
