@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from syncengine.core.entry import Entry, Stamp
+from syncengine.errors import Unsupported
 from syncengine.storage.objects.listing import ObjectListing
 from syncengine.storage.objects.s3_order import InOrder
 from syncengine.storage.objects.service import ObjectInfo
@@ -115,6 +116,23 @@ def test_a_server_that_goes_by_bytes_is_asked_at_most_once_and_holds_nothing() -
     list(pages)
     listed(server)
     assert len(server.asked) == 4
+
+
+@pytest.mark.parametrize("place", [walked, by_bytes])
+def test_a_server_that_refuses_the_question_is_listed_all_the_same(place: Place) -> None:
+    keys = ["a", *(f"b/{number}" for number in range(6)), "b-1"]
+    server = Server(keys, place)
+    told = server.pages_told
+
+    def refuses(prefix: str, start_after: str, page_size: int) -> Iterator[List[ObjectInfo]]:
+        if start_after:
+            raise Unsupported("no key can hold this character")
+        return told(prefix, start_after, page_size)
+
+    server.order = InOrder(refuses)
+
+    for _ in range(2):
+        assert listed(server) == sorted(keys, key=by_bytes)
 
 
 def test_what_shows_its_order_is_not_asked_about() -> None:

@@ -7,10 +7,12 @@ belongs before it can follow. Nothing but time and memory is lost where a server
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Callable, Iterable, Iterator, List, Optional, Sequence, Tuple
 
 from attrs import define, field
 
+from ...errors import StorageError
 from .service import ObjectInfo
 
 _BEFORE_SLASH = "." + "\U0010ffff"
@@ -75,7 +77,10 @@ class InOrder:
         return first.startswith(directory + "/")
 
     def _first_after(self, prefix: str, key: str) -> str:
-        page: Sequence[ObjectInfo] = next(self.told(prefix, key, 1), ())
+        page: Sequence[ObjectInfo] = ()
+        # Who cannot be asked is not relied on; what keeps it from answering will be told by the listing itself.
+        with suppress(StorageError):
+            page = next(self.told(prefix, key, 1), ())
         return page[0].key if page else ""
 
 
