@@ -66,7 +66,7 @@ class ObjectStorageClient:
         self.service = service
         self._root = f"{root.strip('/')}/" if root.strip("/") else ""
         self._memory = ConditionMemory(service, storage)
-        self._doubtful = DoubtfulNames(service, self._root)
+        self._doubtful = DoubtfulNames(service, self._root, storage)
         self._ranges = RangePool()
         self._rules: Optional[Callable[[str], Mapping[str, str]]] = None
         self._described: Optional[Tuple[Conditions, Capabilities]] = None

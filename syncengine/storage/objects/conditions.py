@@ -102,10 +102,7 @@ class ConditionMemory:
         facts = self.service.facts
         if not facts.tried_out:
             return claimed(facts)
-        record = _read(self._place())
-        if record.get("format") != _FORMAT or not 0 <= self.clock() - record.get("at", 0) < _REMEMBERED_SECONDS:
-            return None
-        kept = record.get("conditions")
+        kept = read_record(self._place(), _FORMAT, self.clock()).get("conditions")
         names = asdict(Conditions())
         if not isinstance(kept, dict) or set(kept) != set(names):
             return None
@@ -114,35 +111,41 @@ class ConditionMemory:
         return _both(claimed(facts), found)
 
     def _place(self) -> str:
-        import platformdirs
-
-        folder = platformdirs.user_cache_dir("syncengine", appauthor=False)
-        return os.path.join(folder, "conditions", f"{self.storage}.json")
+        return record_place("conditions", self.storage)
 
     def _keep(self, found: Conditions) -> None:
         if not self.storage or not found.known:
             return
-        record = {"format": _FORMAT, "at": self.clock(), "conditions": asdict(found)}
-        # What cannot be kept is found out again.
-        with suppress(OSError):
-            _write(self._place(), record)
+        write_record(self._place(), {"format": _FORMAT, "at": self.clock(), "conditions": asdict(found)})
 
 
-def _read(place: str) -> Dict[str, Any]:
+def record_place(kind: str, storage: str) -> str:
+    """Return the file that keeps what was found out of this *kind* about *storage*."""
+    import platformdirs
+
+    folder = platformdirs.user_cache_dir("syncengine", appauthor=False)
+    return os.path.join(folder, kind, f"{storage}.json")
+
+
+def read_record(place: str, layout: int, now: float) -> Dict[str, Any]:
+    """Return what is kept at *place*, nothing where that is of another *layout*, or older than a month at *now*."""
     try:
         with open(place, encoding="utf-8") as stream:
             record = json.load(stream)
     except (OSError, ValueError):
         return {}
-    return record if isinstance(record, dict) else {}
+    is_known = isinstance(record, dict) and record.get("format") == layout
+    return record if is_known and 0 <= now - record.get("at", 0) < _REMEMBERED_SECONDS else {}
 
 
-def _write(place: str, record: Dict[str, Any]) -> None:
+def write_record(place: str, record: Dict[str, Any]) -> None:
+    """Keep *record* at *place*; what cannot be kept is found out again."""
     folder = os.path.dirname(place)
-    os.makedirs(folder, exist_ok=True)
-    with tempfile.NamedTemporaryFile("w", dir=folder, encoding="utf-8", delete=False) as draft:
-        json.dump(record, draft)
-    os.replace(draft.name, place)
+    with suppress(OSError):
+        os.makedirs(folder, exist_ok=True)
+        with tempfile.NamedTemporaryFile("w", dir=folder, encoding="utf-8", delete=False) as draft:
+            json.dump(record, draft)
+        os.replace(draft.name, place)
 
 
 def _both(first: Conditions, second: Conditions) -> Conditions:

@@ -2,13 +2,15 @@
 
 What a listing does not show under the name it was written under is taken for deleted, and the next sync would delete it
 on the other side as well. So the server is asked once for each kind of name, by a reserved object that is gone
-afterwards, and what it does not list is refused like any other name that a storage cannot hold.
+afterwards, and what it does not list is refused like any other name that a storage cannot hold. What was found out is
+kept in the user's cache folder, so that a plan knows of it.
 """
 
 from __future__ import annotations
 
 import re
 import threading
+import time
 from contextlib import suppress
 from typing import Dict, Optional, Sequence
 
@@ -17,6 +19,7 @@ from attrs import define, field, frozen
 from ...errors import StorageError
 from ..protocol import ANYTHING
 from ..temporary import temporary
+from .conditions import read_record, record_place, write_record
 from .service import Headers, ObjectInfo, ObjectService
 
 
@@ -29,6 +32,7 @@ class _Doubt:
     reason: str
 
 
+_FORMAT = 1
 _DOUBTS = (
     _Doubt(r"\\", "\\x", "holds a backslash"),
     # SeaweedFS keeps old versions and the parts of uploads in folders of these names.
@@ -40,11 +44,16 @@ _DOUBTFUL = re.compile("|".join(doubt.pattern for doubt in _DOUBTS))
 
 @define(eq=False)
 class DoubtfulNames:
-    """What is known of one service, where the reserved objects lie below *root*, which is empty or ends in a slash."""
+    """What is known of one service, where the reserved objects lie below *root*, which is empty or ends in a slash.
+
+    *storage* is the identity of the endpoint, empty where nothing is to be kept.
+    """
 
     service: ObjectService
     root: str
-    _listed: Dict[_Doubt, bool] = field(factory=dict, init=False)
+    storage: str = ""
+    _listed: Optional[Dict[str, bool]] = field(default=None, init=False)
+    """By the pattern of the names, whether they are."""
     _lock: threading.Lock = field(factory=threading.Lock, init=False)
 
     def refusal(self, key: str, *, ask: bool) -> Optional[str]:
@@ -61,9 +70,23 @@ class DoubtfulNames:
 
     def _is_listed(self, doubt: _Doubt, *, ask: bool) -> bool:
         with self._lock:
-            if doubt not in self._listed and ask:
-                self._listed[doubt] = _tried(self.service, self.root, doubt)
-            return self._listed.get(doubt, True)
+            if self._listed is None:
+                self._listed = self._from_earlier()
+            if doubt.pattern not in self._listed and ask:
+                self._listed[doubt.pattern] = _tried(self.service, self.root, doubt)
+                self._keep(self._listed)
+            return self._listed.get(doubt.pattern, True)
+
+    def _from_earlier(self) -> Dict[str, bool]:
+        kept = read_record(self._place(), _FORMAT, time.time()).get("listed") if self.storage else None
+        return {str(name): listed is True for name, listed in kept.items()} if isinstance(kept, dict) else {}
+
+    def _keep(self, listed: Dict[str, bool]) -> None:
+        if self.storage:
+            write_record(self._place(), {"format": _FORMAT, "at": time.time(), "listed": listed})
+
+    def _place(self) -> str:
+        return record_place("names", self.storage)
 
 
 def _tried(service: ObjectService, root: str, doubt: _Doubt) -> bool:
