@@ -573,6 +573,46 @@ MUTANTS = (
         "an edit with an older time is not seen",
         ("tests/core/test_comparator.py", "tests/acceptance", *PROPERTIES),
     ),
+    Mutant(
+        "together-looks-first",
+        "syncengine/storage/small_objects.py",
+        "    if holds:\n        return ABSENT\n",
+        "    if True:\n        return ABSENT if holds else ANYTHING\n",
+        "what somebody put there since the plan is overwritten where a server ignores conditions",
+        ("tests/storage/test_held_together.py",),
+    ),
+    Mutant(
+        "together-is-conditional",
+        "syncengine/storage/small_objects.py",
+        "    if holds:\n        return ABSENT\n",
+        "    if holds:\n        return ANYTHING\n",
+        "what somebody put there since the plan is overwritten",
+        ("tests/storage/test_held_together.py",),
+    ),
+    Mutant(
+        "together-reads-the-planned-version",
+        "syncengine/storage/small_objects.py",
+        "        read = content.verify()\n",
+        "        read = file.expect\n",
+        "a file that changed while it was read is uploaded as the planned version",
+        ("tests/storage/test_held_together.py",),
+    ),
+    Mutant(
+        "together-remembers-lost-answers",
+        "syncengine/stages/held_together.py",
+        "        if isinstance(error, StorageError) and error.retryable:\n",
+        "        if False:\n",
+        "a write that was done and never answered is reported as refused",
+        ("tests/storage/test_held_together.py",),
+    ),
+    Mutant(
+        "together-looks-after-what-was-under-way",
+        "syncengine/stages/held_together.py",
+        "            yield self.operations.arrived(operation) or self.one(operation)\n",
+        "            yield self.one(operation)\n",
+        "what arrived while a run was broken off is reported as cancelled",
+        ("tests/storage/test_held_together.py",),
+    ),
 )
 
 

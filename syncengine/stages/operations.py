@@ -79,7 +79,8 @@ class SyncOperations:
     def perform(self, operation: Operation) -> Outcome:
         """Perform one operation and return its outcome; never raises for a failing storage."""
         started, looked_ns = time.perf_counter(), int(self.clock() * 1e9)
-        attempts, answers_lost = 0, bool(self._doubtful) and (operation.target, operation.path) in self._doubtful
+        answers_lost = bool(self._doubtful) and (operation.target, operation.path) in self._doubtful
+        attempts = int(answers_lost)
         patience: Optional[float] = None
         while True:
             attempts += 1

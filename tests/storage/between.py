@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
-from typing import Any, Dict, Iterator, List, Set
+from threading import Event, Thread
+from typing import Any, Dict, Iterator, List, Set, Tuple
 from urllib.parse import parse_qs, urlsplit
 
 from attrs import frozen
@@ -24,6 +24,8 @@ class Wire:
     """Names of objects of which the answer to the next write will be lost, after the write was done."""
     refused: Dict[str, int]
     """By the name of an object the status that the next write to it is refused with, before anything is done."""
+    held: Dict[str, Tuple[Event, Event]]
+    """By the name of an object what is set when the write was done, and what is waited for before it is answered."""
 
     def sent(self) -> Dict[str, int]:
         """Return how often each kind of request was sent since the last question."""
@@ -39,11 +41,16 @@ def between(url: str) -> Iterator[Wire]:
     requests: List[str] = []
     losing: Set[str] = set()
     refused: Dict[str, int] = {}
+    held: Dict[str, Tuple[Event, Event]] = {}
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
         def passed(self) -> None:
+            with suppress(ConnectionError):  # whoever asked may have hung up
+                self.passed_on()
+
+        def passed_on(self) -> None:
             requests.append(kind_of(self.command, self.path))
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             if self.command == "PUT" and self.named() in refused:
@@ -51,25 +58,27 @@ def between(url: str) -> Iterator[Wire]:
                 self.send_header("Content-Length", "0")
                 self.end_headers()
                 return
-            connection = HTTPConnection(place.netloc, timeout=60)
-            # The signature is over the name of this place, which moto does not look at.
-            connection.request(self.command, self.path, body, dict(self.headers))
-            with connection.getresponse() as answer:
-                content = answer.read()
-                if self.command == "PUT" and self.named() in losing:
-                    losing.remove(self.named())
-                    connection.close()
-                    self.close_connection = True
-                    return
-                self.send_response(answer.status)
-                for name, value in answer.getheaders():
-                    if name.lower() not in ("transfer-encoding", "connection", "date", "server", "content-length"):
-                        self.send_header(name, value)
-                length = answer.getheader("Content-Length") if self.command == "HEAD" else str(len(content))
-                self.send_header("Content-Length", length or "0")
-                self.end_headers()
-                self.wfile.write(content)
-            connection.close()
+            with closing(HTTPConnection(place.netloc, timeout=60)) as connection:
+                # The signature is over the name of this place, which moto does not look at.
+                connection.request(self.command, self.path, body, dict(self.headers))
+                with connection.getresponse() as answer:
+                    content = answer.read()
+                    if self.command == "PUT" and self.named() in held:
+                        done, release = held.pop(self.named())
+                        done.set()
+                        release.wait(20)
+                    if self.command == "PUT" and self.named() in losing:
+                        losing.remove(self.named())
+                        self.close_connection = True
+                        return
+                    self.send_response(answer.status)
+                    for name, value in answer.getheaders():
+                        if name.lower() not in ("transfer-encoding", "connection", "date", "server", "content-length"):
+                            self.send_header(name, value)
+                    length = answer.getheader("Content-Length") if self.command == "HEAD" else str(len(content))
+                    self.send_header("Content-Length", length or "0")
+                    self.end_headers()
+                    self.wfile.write(content)
 
         def named(self) -> str:
             return urlsplit(self.path).path.rpartition("/")[2]
@@ -83,7 +92,7 @@ def between(url: str) -> Iterator[Wire]:
     thread = Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
     try:
-        yield Wire(S3Server(f"http://127.0.0.1:{server.server_address[1]}"), requests, losing, refused)
+        yield Wire(S3Server(f"http://127.0.0.1:{server.server_address[1]}"), requests, losing, refused, held)
     finally:
         server.shutdown()
         thread.join()

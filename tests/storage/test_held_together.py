@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List, Mapping, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Tuple
 from unittest.mock import patch
 
 import pytest
@@ -20,6 +20,7 @@ from syncengine.stages.commit import Recorder
 from syncengine.stages.held_together import HeldTogether
 from syncengine.stages.operations import SyncOperations
 from syncengine.stages.throttle import RequestBudget
+from syncengine.storage.local_reading import LocalSource
 
 pytest.importorskip("obstore", reason="without it the filesystem serves, and plain requests are not made")
 
@@ -69,7 +70,6 @@ def told(outcome: Outcome) -> Tuple[Any, ...]:
         place,
         outcome.status,
         message,
-        outcome.attempts,
         outcome.bytes,
         outcome.before,
         after,
@@ -109,6 +109,12 @@ def test_what_is_copied_and_reported_is_what_the_usual_way_copies_and_reports(
     syncengine.sync(source, f"s3://{first}", mode="source-backup", destination_options=server.options, state=None)
     reports: List[Report] = []
     results: List[Any] = []
+    perform, usual = SyncOperations.perform, set()
+
+    def noted(self: SyncOperations, operation: Any) -> Outcome:
+        usual.add(operation.path)
+        return perform(self, operation)
+
     for name in ("together", "alone"):
         to = server if way != "through" else moto
         bucket, folder = to.bucket(), tmp_path / name
@@ -118,13 +124,16 @@ def test_what_is_copied_and_reported_is_what_the_usual_way_copies_and_reports(
         own = {} if way == "up" else {"source_options": server.options}
         own = own if way == "down" else {**own, "destination_options": to.options}
         folder.mkdir()
-        only = (SyncOperations, "perform", never) if name == "together" else (HeldTogether, "is_of_use", unwilling)
+        only = (SyncOperations, "perform", noted) if name == "together" else (HeldTogether, "is_of_use", unwilling)
         with patch.object(*only):
             reports.append(syncengine.sync(origin, target, mode="source-backup", state=None, **own))
         results.append(here(folder) if way == "down" else there(to, bucket))
 
     assert [report.ok for report in reports] == [True, True]
     assert len(reports[0].outcomes) == FILES
+    # rclone's server fails where two requests make one folder; what failed is tried again the usual way.
+    assert len(usual) <= (FILES // 4 if server.url != moto.url else 0)
+    assert {outcome.attempts for outcome in reports[0].outcomes if outcome.operation.path not in usual} == {1}
     assert [told(outcome) for outcome in reports[0].outcomes] == [told(outcome) for outcome in reports[1].outcomes]
     assert results[0] == results[1]
     if way == "down":
@@ -289,6 +298,59 @@ def test_a_run_that_is_broken_off_reports_what_was_done(
 
     assert caught.value.report.interrupted
     assert {name: found[0] for name, found in there(server, bucket).items()} == contents()
+
+
+def test_what_arrived_before_a_run_was_broken_off_is_done(
+    wire: Wire, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take, (arrived, release) = Recorder.take, (threading.Event(), threading.Event())
+    source, bucket = fill(tmp_path / "source"), wire.server.bucket()
+    path, taken = next(iter(contents())), iter(range(FILES * 2))
+    wire.held["file%2000%20%C3%BC.html"] = arrived, release
+
+    def broken_off(self: Recorder, outcome: Outcome) -> None:
+        take(self, outcome)
+        if next(taken) == 0 and arrived.wait(20):
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Recorder, "take", broken_off)
+    with engine(source, f"s3://{bucket}", wire.server, workers=2) as run:
+        with pytest.raises(SyncInterrupted) as caught, patch.object(SyncOperations, "arrived", settled(release)):
+            run.sync()
+        monkeypatch.undo()
+        report = caught.value.report
+        assert path in {outcome.operation.path for outcome in report.by_status[Status.DONE]}
+        assert run.sync().ok
+        assert run.plan().empty
+
+
+def settled(release: threading.Event) -> Callable[..., Optional[Outcome]]:
+    arrived = SyncOperations.arrived
+
+    def after(self: SyncOperations, operation: Any) -> Optional[Outcome]:
+        release.set()
+        return arrived(self, operation)
+
+    return after
+
+
+def test_a_file_that_changes_while_it_is_read_is_not_uploaded(server: S3Server, tmp_path: Path) -> None:
+    source, bucket = fill(tmp_path / "source"), server.bucket()
+    path = list(contents())[5]
+    read = LocalSource.read
+
+    def changing(self: LocalSource, size: int = -1) -> bytes:
+        data = read(self, size)
+        if str(self.local_path).endswith(path):
+            with open(source / path, "ab") as stream:
+                stream.write(b"more")
+        return data
+
+    with patch.object(LocalSource, "read", changing), engine(source, f"s3://{bucket}", server, state=None) as run:
+        report = run.sync()
+
+    assert [outcome.operation.path for outcome in report.by_status[Status.STALE]] == [path]
+    assert set(server.keys(bucket)) == set(contents()) - {path}
 
 
 @pytest.mark.parametrize("limits", [{"bandwidth": 10**9}, {"requests_per_second": 10**6}])
