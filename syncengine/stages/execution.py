@@ -143,7 +143,7 @@ class Execution:
         """Return why *operation* is not even tried; None where it is."""
         if self._is_stopped():
             self.interrupted = True
-            return Outcome(operation, Status.CANCELLED)
+            return self.operations.cancelled(operation)
         if operation.action is Action.DELETE and operation.target in self._failed_on:
             return _held_back(operation, f"a write to the {operation.target.value} was not done")
         if operation.group is not None and operation.group in self._broken_groups:

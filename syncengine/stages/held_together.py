@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from .operations import SyncOperations
 
 AT_ONCE = 32
-"""Operations at once where nobody asked for a number: each is one connection, and no thread."""
+"""Operations at once where nobody asked for fewer: each is one connection, and no thread."""
 
 PATIENCE = 64
 """So many operations that were left, and more than went well, and all others are left: something is amiss."""
@@ -59,16 +59,19 @@ class HeldTogether:
         limits = self.operations.limits
         if len(operations) < 2 or limits.bandwidth is not None or limits.requests_per_second is not None:
             return False
+        if self.operations.budget_of_run.held:
+            return False
         # Only storages of objects take headers; for no other the modules of requests are worth loading.
         if not any(isinstance(self.operations.client(side), SupportsHeaders) for side in Side):
             return False
         return sum(1 for _ in islice(filter(self._route, operations), 2)) == 2
 
-    def perform(self, operations: Iterable[Operation]) -> Iterator[Outcome]:
+    def perform(self, operations: Sequence[Operation]) -> Iterator[Outcome]:
         """Yield the outcomes of those of *operations* that are done here, as they come."""
         from ..storage.objects.together import Together
 
-        together: Together[_Begun, Optional[Transferred]] = Together(self.operations.limits.workers or AT_ONCE)
+        most = min(self.operations.limits.workers or AT_ONCE, AT_ONCE, len(operations))
+        together: Together[_Begun, Optional[Transferred]] = Together(most)
         for said in together.said(self._conversations(operations)):
             operation, _ = said.key
             if said.result is None:
@@ -79,9 +82,10 @@ class HeldTogether:
             del self._under_way[id(operation)]
 
     def unanswered(self) -> Iterator[Outcome]:
-        """Yield how operations ended whose end nobody waited for."""
+        """Yield how operations ended whose end nobody waited for, and those that were left and not tried again."""
         for operation, _ in self._under_way.values():
             yield self.operations.arrived(operation) or self.one(operation)
+        yield from map(self.operations.cancelled, self.left)
 
     def _conversations(
         self, operations: Iterable[Operation]
@@ -124,11 +128,10 @@ class HeldTogether:
 
     def _leave(self, operation: Operation, error: Optional[Exception]) -> None:
         """Leave an operation to the usual way, which tries again and says what is wrong."""
-        if error is not None and not isinstance(error, (StorageError, OSError)):
-            raise error
         self.left.append(operation)
         self._failed += 1
-        if isinstance(error, StorageError) and error.retryable:
+        # What is no error of a storage may have been raised after a write was done.
+        if error is not None and (not isinstance(error, StorageError) or error.retryable):
             self.operations.note_lost_answer(operation, error)
         if isinstance(error, Throttled) or self._failed > max(PATIENCE, self._went_well):
             self._gives_up = True

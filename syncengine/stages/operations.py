@@ -79,7 +79,7 @@ class SyncOperations:
     def perform(self, operation: Operation) -> Outcome:
         """Perform one operation and return its outcome; never raises for a failing storage."""
         started, looked_ns = time.perf_counter(), int(self.clock() * 1e9)
-        answers_lost = bool(self._doubtful) and (operation.target, operation.path) in self._doubtful
+        answers_lost = self._is_doubtful(operation)
         attempts = int(answers_lost)
         patience: Optional[float] = None
         while True:
@@ -298,11 +298,20 @@ class SyncOperations:
 
     # ------------------------------------------------------------ lost answers
 
-    def note_lost_answer(self, operation: Operation, error: StorageError) -> None:
+    def note_lost_answer(self, operation: Operation, error: Exception) -> None:
         """Take note that *operation* was tried elsewhere, and that nobody knows what became of it."""
         self._doubtful.add((operation.target, operation.path))
         # A storage that asked there to slow down means everybody.
-        self._budget.end(self._budget.turn(), error)
+        if isinstance(error, StorageError):
+            self._budget.end(self._budget.turn(), error)
+
+    def cancelled(self, operation: Operation) -> Outcome:
+        """Return the outcome of an operation that is not begun here any more; it may have been done elsewhere."""
+        arrived = self.arrived(operation) if self._is_doubtful(operation) else None
+        return arrived or Outcome(operation, Status.CANCELLED)
+
+    def _is_doubtful(self, operation: Operation) -> bool:
+        return bool(self._doubtful) and (operation.target, operation.path) in self._doubtful
 
     def transferred(self, operation: Operation, made: Transferred, looked_ns: int, seconds: float) -> Outcome:
         """Return the outcome of an operation whose content was transferred elsewhere, at the first attempt."""

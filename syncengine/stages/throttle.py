@@ -165,6 +165,11 @@ class RequestBudget:
         self._running = 0
         self._held = False
 
+    @property
+    def held(self) -> bool:
+        """Whether a storage has asked to slow down, and not everybody is at full pace again."""
+        return self._held
+
     def turn(self) -> Turn:
         """Return a turn of something that did not wait for one and is not counted."""
         return self._clock(), False

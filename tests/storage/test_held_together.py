@@ -21,6 +21,8 @@ from syncengine.stages.held_together import HeldTogether
 from syncengine.stages.operations import SyncOperations
 from syncengine.stages.throttle import RequestBudget
 from syncengine.storage.local_reading import LocalSource
+from syncengine.storage.objects.s3_direct import DirectS3
+from syncengine.storage.objects.together import Together
 
 pytest.importorskip("obstore", reason="without it the filesystem serves, and plain requests are not made")
 
@@ -197,6 +199,7 @@ def test_writes_whose_answers_were_lost_are_done_and_not_refused(wire: Wire, tmp
 
     assert not wire.losing
     assert [outcome.status for outcome in report.outcomes] == [Status.DONE] * FILES
+    assert sorted(outcome.attempts for outcome in report.outcomes) == [1] * (FILES - 2) + [2] * 2
     assert {name: found[0] for name, found in there(wire.server, bucket).items()} == contents()
 
 
@@ -351,6 +354,75 @@ def test_a_file_that_changes_while_it_is_read_is_not_uploaded(server: S3Server, 
 
     assert [outcome.operation.path for outcome in report.by_status[Status.STALE]] == [path]
     assert set(server.keys(bucket)) == set(contents()) - {path}
+
+
+def test_a_write_whose_answer_is_lost_while_the_run_is_cancelled_is_done(wire: Wire, tmp_path: Path) -> None:
+    source, bucket, cancel = fill(tmp_path / "source"), wire.server.bucket(), threading.Event()
+    wire.losing.add("file%2003%20%C3%BC.html")
+    note = SyncOperations.note_lost_answer
+
+    def cancelled(self: SyncOperations, operation: Any, error: Exception) -> None:
+        note(self, operation, error)
+        cancel.set()
+
+    with (
+        patch.object(SyncOperations, "note_lost_answer", cancelled),
+        engine(source, f"s3://{bucket}", wire.server, state=None, cancel=cancel, workers=4) as run,
+        pytest.raises(SyncInterrupted) as caught,
+    ):
+        run.sync()
+    report = caught.value.report
+
+    assert not wire.losing
+    assert {Status.DONE, Status.CANCELLED} == set(report.by_status)
+    check_truth(report, wire.server, bucket)
+
+
+def test_what_is_no_error_of_a_storage_stops_one_file_and_no_run(server: S3Server, tmp_path: Path) -> None:
+    bucket, signed, one = server.bucket(), DirectS3._signed, list(contents())[5]
+
+    def expired(self: DirectS3, method: str, path: str, *others: Any) -> Any:
+        if method == "PUT" and "%2005%20" in path:
+            raise RuntimeError("the credentials cannot be refreshed")
+        return signed(self, method, path, *others)
+
+    with (
+        patch.object(DirectS3, "_signed", expired),
+        engine(fill(tmp_path / "source"), f"s3://{bucket}", server, state=None, retries=0) as run,
+    ):
+        report = run.sync()
+
+    assert {outcome.operation.path for outcome in report.by_status[Status.FAILED]} == {one}
+    assert len(report.by_status[Status.DONE]) == FILES - 1
+    check_truth(report, server, bucket)
+
+
+def test_a_few_files_take_a_few_connections(server: S3Server, tmp_path: Path) -> None:
+    made: List[int] = []
+    init = Together.__init__
+
+    def noted(self: Any, most: int) -> None:
+        made.append(most)
+        init(self, most)
+
+    (tmp_path / "a").write_bytes(b"a")
+    (tmp_path / "b").write_bytes(b"b")
+    with (
+        patch.object(Together, "__init__", noted),
+        engine(tmp_path, f"s3://{server.bucket()}", server, state=None, workers=5000) as run,
+    ):
+        assert run.sync().ok
+
+    assert made == [2]
+
+
+def test_a_storage_that_asked_before_to_slow_down_is_asked_the_usual_way(server: S3Server, tmp_path: Path) -> None:
+    with (
+        patch.object(HeldTogether, "perform", never),
+        patch.object(RequestBudget, "held", True),
+        engine(fill(tmp_path / "source"), f"s3://{server.bucket()}", server, state=None) as run,
+    ):
+        assert run.sync().ok
 
 
 @pytest.mark.parametrize("limits", [{"bandwidth": 10**9}, {"requests_per_second": 10**6}])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import ssl
 import threading
+import time
 from contextlib import contextmanager, suppress
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -240,6 +241,98 @@ def test_an_answer_that_closes_the_connection_is_followed_by_another_connection(
         assert all_said(1, {"": asking(connections, "/last", "/then")})[""].result == [b"bye", b"/then c"]
         connections.close()
         assert server.connections == 2
+
+
+def test_an_answer_that_came_while_nobody_listened_is_not_overdue(monkeypatch: pytest.MonkeyPatch) -> None:
+    answered = threading.Event()
+
+    def late(asked: Answering, content: bytes) -> None:
+        answered.wait(20)
+        asked.say(b"late")
+
+    monkeypatch.setattr("syncengine.storage.objects.together._LOOKED_AFTER_SECONDS", 0.01)
+    with serving({"/late": late}) as server:
+        connections = Connections(server.address, 20, 0.5)
+        together: Together[str, Any] = Together(2)
+        results = {}
+        for said in together.said(iter({name: asking(connections, name) for name in ("/a", "/late")}.items())):
+            results[said.key] = said.result
+            answered.set()
+            time.sleep(0.7)  # a reader that takes longer than a server may be silent
+        connections.close()
+
+    assert results == {"/a": [b"/a c"], "/late": [b"late"]}
+
+
+def test_a_line_that_became_too_old_and_was_closed_by_the_server_ends_no_other() -> None:
+    both, closed = threading.Event(), threading.Event()
+
+    def idle(asked: Answering, content: bytes) -> None:
+        asked.say(b"idle")
+        asked.wfile.flush()
+        closed.wait(20)
+        hang_up(asked, content)
+        both.set()
+
+    def last(asked: Answering, content: bytes) -> None:
+        paused.wait(20)
+        asked.say(b"last", Connection="close")
+        asked.close_connection = True
+        asked.wfile.flush()
+        closed.set()
+
+    def soon(asked: Answering, content: bytes) -> None:
+        time.sleep(0.1)
+        asked.say(b"soon")
+
+    paused = threading.Event()
+    with serving({"/idle": idle, "/last": last, "/soon": soon}) as server:
+        connections = Connections(server.address, 20, 20)
+        connections.idle_seconds = 0.2
+        together: Together[str, Any] = Together(3)
+        conversations = {"/idle": asking(connections, "/idle"), "/last": asking(connections, "/last", "/again")}
+        conversations["/soon"] = asking(connections, "/soon")
+        results = {}
+        for said in together.said(iter(conversations.items())):
+            results[said.key] = said.result
+            if said.key == "/soon":
+                paused.set()
+                assert both.wait(20)
+                time.sleep(0.3)  # the next look finds an answer first, and then a line that is too old
+        connections.close()
+
+    assert results == {"/idle": [b"idle"], "/soon": [b"soon"], "/last": [b"last", b"/again c"]}
+
+
+def test_what_cannot_be_sent_is_lost_to_the_one_who_asked() -> None:
+    def unspeakable(connections: Connections) -> Conversation[Any]:
+        try:
+            yield Asked(connections, "GET", "/x", {"Host": "h", "If-Match": "\u20ac"})
+        except Unclear as error:
+            return error
+
+    with serving() as server:
+        connections = Connections(server.address, 20, 20)
+        said = all_said(2, {"unspeakable": unspeakable(connections), "/a": asking(connections, "/a")})
+        connections.close()
+
+    assert isinstance(said["unspeakable"].result, Lost)
+    assert said["/a"].result == [b"/a c"]
+
+
+def test_no_line_is_handed_on_that_was_idle_for_too_long() -> None:
+    def slow(asked: Answering, content: bytes) -> None:
+        time.sleep(0.4)
+        asked.say(b"slow")
+
+    with serving({"/slow": slow}) as server:
+        connections = Connections(server.address, 20, 20)
+        connections.idle_seconds = 0.2
+
+        all_said(2, {name: asking(connections, name) for name in ("/a", "/slow")})
+
+        assert len(connections._idle) == 1
+        connections.close()
 
 
 def test_whoever_stops_listening_ends_what_is_under_way() -> None:

@@ -25,6 +25,7 @@ _Result = TypeVar("_Result")
 
 _LOOKED_AFTER_SECONDS = 1.0
 """How often it is looked whether an answer is overdue."""
+_SENT_BYTES = 1 << 16
 _NOT_YET = (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 _Step = Callable[[], Asked]
@@ -84,7 +85,7 @@ class Together(Generic[_Key, _Result]):
         self._selector = selectors.DefaultSelector()
         self._busy: Dict[int, _Line[_Key, _Result]] = {}
         self._free: Dict[Connections, List[_Line[_Key, _Result]]] = {}
-        self._looked_after = time.monotonic()
+        self._looked_after = self._listened = time.monotonic()
 
     def said(self, begun: Iterator[Tuple[_Key, Conversation[_Result]]]) -> Iterator[Said[_Key, _Result]]:
         """Yield what each conversation of *begun* came to, in the order of their ends.
@@ -132,11 +133,11 @@ class Together(Generic[_Key, _Result]):
 
     def _ask(self, talk: _Talk[_Key, _Result], asked: Asked) -> None:
         line = self._line(asked.connections)
-        line.begin(talk, asked)
-        self._busy[id(line)] = line
         try:
+            line.begin(talk, asked)
+            self._busy[id(line)] = line
             self._send(line)
-        except OSError as error:
+        except (OSError, ValueError) as error:
             self._hang_up(line)
             raise Lost(str(error) or type(error).__name__) from error
 
@@ -198,7 +199,8 @@ class Together(Generic[_Key, _Result]):
         """Send what the connection takes by now."""
         while line.unsent:
             try:
-                count = line.connection.send(line.unsent)
+                # TLS says nothing of what went before all of it has: by pieces it is seen to move.
+                count = line.connection.send(line.unsent[:_SENT_BYTES])
             except ssl.SSLWantReadError:
                 return
             except _NOT_YET:
@@ -209,12 +211,15 @@ class Together(Generic[_Key, _Result]):
         self._watch(line, selectors.EVENT_READ)
 
     def _heard(self) -> Iterator[Said[_Key, _Result]]:
+        self._listened = time.monotonic()
         for found, _ in self._selector.select(_LOOKED_AFTER_SECONDS):
             line: _Line[_Key, _Result] = found.data
             talk = line.talk
             if talk is None:
-                self._free[line.connections].remove(line)  # the server has closed it, or says what nobody asked
-                self._hang_up(line)
+                free = self._free[line.connections]
+                if line in free:  # else it was hung up since it was found
+                    free.remove(line)  # the server has closed it, or says what nobody asked
+                    self._hang_up(line)
                 continue
             step = self._received(line, talk)
             said = None if step is None else self._gone_on(talk, step)
@@ -254,7 +259,8 @@ class Together(Generic[_Key, _Result]):
                 return None
 
     def _overdue(self) -> Iterator[Said[_Key, _Result]]:
-        now = time.monotonic()
+        # Whoever reads what was said may take long, and an answer that came meanwhile was not listened for yet.
+        now = self._listened
         if now < self._looked_after + _LOOKED_AFTER_SECONDS:
             return
         self._looked_after = now
@@ -274,7 +280,11 @@ class Together(Generic[_Key, _Result]):
             self._hang_up(line)
             if talk is not None:
                 talk.conversation.close()
+        now = time.monotonic()
         for line in (line for free in self._free.values() for line in free):
+            if line.due < now:
+                self._hang_up(line)
+                continue
             self._selector.unregister(line.connection)
             line.connection.settimeout(line.connections.read_seconds)
             line.connections.give_back(line.connection)
