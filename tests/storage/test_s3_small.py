@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Callable, Dict, Tuple
 
 import pytest
+from attrs import evolve
 from object_servers import KEY, SECRET, S3Server
 from wire import Wire
 
@@ -156,3 +157,21 @@ def test_nothing_of_a_small_sync_needs_the_filesystem(moto: S3Server) -> None:
         assert source.read() == b"22"
     client.delete("a", expect=exactly(second))
     assert client.stat("b") is not None
+
+
+def test_where_no_credentials_can_be_had_whoever_serves_otherwise_asks(moto: S3Server) -> None:
+    def expired() -> Any:
+        raise RuntimeError("the session has ended")
+
+    service = locate(f"s3://{moto.bucket()}", options=moto.options).open().service
+    service._direct.options = evolve(service._direct.options, credentials=expired)
+
+    made = service.put("k", b"content", expect=ABSENT, headers=Headers())
+    looked = service.head("k")
+
+    assert looked is not None
+    assert looked.stamp.etag == made.stamp.etag
+    assert service.get("k", 10, expect=looked.stamp)[1] == b"content"
+    assert [info.key for page in service.pages("") for info in page] == ["k"]
+    service.delete("k", expect=exactly(looked.stamp))
+    assert service.head("k") is None

@@ -133,7 +133,10 @@ class DirectS3:
         content: bytes = b"",
         query: Optional[Mapping[str, str]] = None,
     ) -> Asked:
-        """Return a signed request about *key*, empty for the bucket; it is good for some minutes."""
+        """Return a signed request about *key*, empty for the bucket; it is good for some minutes.
+
+        Raises Unsent where credentials that expire cannot be had.
+        """
         path = encoded_path(f"{self._path}/{key}" if key else self._path or "/")
         text = encoded_query(query) if query else ""
         sent = self._signed(method, path, text, {"Host": self._host, **headers}, content)
@@ -157,7 +160,11 @@ class DirectS3:
         if self.options.credentials is None:
             return Credentials(config["access_key_id"], config["secret_access_key"], config.get("session_token"))
         if self._held is None or now >= self._held[0]:
-            provided = self.options.credentials()
+            try:
+                provided = self.options.credentials()
+            except Exception as error:
+                # Whoever asks otherwise wants them too, and says what is wrong with them.
+                raise Unsent(f"no credentials: {type(error).__name__}") from error
             found = Credentials(provided["access_key_id"], provided["secret_access_key"], provided["token"])
             self._held = provided["expires_at"], found
         return self._held[1]
