@@ -59,7 +59,8 @@ class HeldTogether:
         limits = self.operations.limits
         if len(operations) < 2 or limits.bandwidth is not None or limits.requests_per_second is not None:
             return False
-        if self.operations.budget_of_run.held:
+        # What is tried here and again the usual way are two attempts.
+        if limits.retries < 1 or self.operations.budget_of_run.held:
             return False
         # Only storages of objects take headers; for no other the modules of requests are worth loading.
         if not any(isinstance(self.operations.client(side), SupportsHeaders) for side in Side):

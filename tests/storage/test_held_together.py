@@ -425,7 +425,7 @@ def test_a_storage_that_asked_before_to_slow_down_is_asked_the_usual_way(server:
         assert run.sync().ok
 
 
-@pytest.mark.parametrize("limits", [{"bandwidth": 10**9}, {"requests_per_second": 10**6}])
+@pytest.mark.parametrize("limits", [{"bandwidth": 10**9}, {"requests_per_second": 10**6}, {"retries": 0}])
 def test_limits_are_held_the_usual_way(server: S3Server, tmp_path: Path, limits: Dict[str, Any]) -> None:
     with (
         patch.object(HeldTogether, "perform", never),
