@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from ..storage.small_objects import Route
     from .operations import SyncOperations
 
-AT_ONCE = 32
+AT_ONCE = 64
 """Operations at once where nobody asked for fewer: each is one connection, and no thread."""
 
 PATIENCE = 64
