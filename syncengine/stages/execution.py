@@ -83,10 +83,16 @@ class Execution:
 
     def _writes(self, writes: Sequence[Operation]) -> Iterator[Outcome]:
         together = HeldTogether(self.operations, self._one, self._is_stopped)
-        if together.is_of_use(writes):
+        while together.is_of_use(writes):
             self._elsewhere = together
             yield from together.perform(writes)
-            writes = tuple(together.left)
+            if together.gave_up:
+                yield from self._all(together.failed)
+                together.failed.clear()
+            writes = (*together.failed, *together.left)
+            if not together.gave_up:
+                break
+            together = HeldTogether(self.operations, self._one, self._is_stopped)
         apart = CopyingApart(self.operations, self._one, self._is_stopped)
         if self.workers > 1 or not apart.is_of_use(writes):
             yield from self._all(writes)

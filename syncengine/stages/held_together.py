@@ -31,7 +31,7 @@ AT_ONCE = 64
 """Operations at once where nobody asked for fewer: each is one connection, and no thread."""
 
 PATIENCE = 64
-"""So many operations that were left, and more than went well, and all others are left: something is amiss."""
+"""After so many failures, and more than went well, nothing is begun until these were tried again the usual way."""
 
 _Begun = Tuple[Operation, int]
 """An operation, and when (ns) it was begun, which comes before any look."""
@@ -39,7 +39,7 @@ _Begun = Tuple[Operation, int]
 
 @define(eq=False)
 class HeldTogether:
-    """Performs those operations that it may; the others come to be ``left``.
+    """Performs those operations that it may; the others come to be ``left``, or have ``failed``.
 
     *one* performs an operation the usual way, or withholds it; *stopped* says that nothing more is to be begun.
     """
@@ -48,11 +48,14 @@ class HeldTogether:
     one: Callable[[Operation], Outcome]
     stopped: Callable[[], bool]
     left: List[Operation] = field(factory=list, init=False)
+    """Those that were not begun."""
+    failed: List[Operation] = field(factory=list, init=False)
+    """Those that were begun and refused, or of which nobody knows; the usual way tries again and says what is wrong."""
+    gave_up: bool = field(default=False, init=False)
+    """Whether some were not begun only because others had failed."""
     _routes: Dict[Tuple[Side, Side], Optional[Route]] = field(factory=dict, init=False)
     _under_way: Dict[int, _Begun] = field(factory=dict, init=False)
     _went_well: int = field(default=0, init=False)
-    _failed: int = field(default=0, init=False)
-    _gives_up: bool = field(default=False, init=False)
 
     def is_of_use(self, operations: Sequence[Operation]) -> bool:
         """Say whether several of *operations* can be performed here."""
@@ -86,7 +89,7 @@ class HeldTogether:
         """Yield how operations ended whose end nobody waited for, and those that were left and not tried again."""
         for operation, _ in self._under_way.values():
             yield self.operations.arrived(operation) or self.one(operation)
-        yield from map(self.operations.cancelled, self.left)
+        yield from map(self.operations.cancelled, (*self.failed, *self.left))
 
     def _conversations(
         self, operations: Iterable[Operation]
@@ -96,7 +99,7 @@ class HeldTogether:
         left = iter(operations)
         for operation in left:
             route, expected, origin = self._route(operation), operation.expect_origin, operation.origin
-            if route is None or expected is None or origin is None or self._gives_up or self.stopped():
+            if route is None or expected is None or origin is None or self.gave_up or self.stopped():
                 self.left.append(operation)
                 continue
             begun_ns = int(self.operations.clock() * 1e9)
@@ -128,11 +131,9 @@ class HeldTogether:
         return self.operations.transferred(operation, made, begun_ns, said.seconds)
 
     def _leave(self, operation: Operation, error: Optional[Exception]) -> None:
-        """Leave an operation to the usual way, which tries again and says what is wrong."""
-        self.left.append(operation)
-        self._failed += 1
+        self.failed.append(operation)
         # What is no error of a storage may have been raised after a write was done.
         if error is not None and (not isinstance(error, StorageError) or error.retryable):
             self.operations.note_lost_answer(operation, error)
-        if isinstance(error, Throttled) or self._failed > max(PATIENCE, self._went_well):
-            self._gives_up = True
+        if isinstance(error, Throttled) or len(self.failed) > max(PATIENCE, self._went_well):
+            self.gave_up = True

@@ -16,6 +16,7 @@ import syncengine
 from syncengine import Report, SyncEngine, SyncInterrupted
 from syncengine.core.report import Outcome, Status
 from syncengine.events import OperationFinished
+from syncengine.stages import held_together
 from syncengine.stages.commit import Recorder
 from syncengine.stages.held_together import HeldTogether
 from syncengine.stages.operations import SyncOperations
@@ -216,6 +217,31 @@ def test_a_server_that_is_overburdened_is_asked_again(wire: Wire, tmp_path: Path
 
     assert not wire.refused
     assert report.ok
+    assert {name: found[0] for name, found in there(wire.server, bucket).items()} == contents()
+
+
+def test_after_many_failures_these_are_tried_again_before_the_rest_goes_on_together(
+    wire: Wire, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, bucket = fill(tmp_path / "source"), wire.server.bucket()
+    wire.refused.update({f"file%20{number:02}%20%C3%BC.html": 500 for number in range(6)})
+    monkeypatch.setattr(held_together, "PATIENCE", 4)
+    monkeypatch.setattr(RequestBudget, "rest", lambda *_: None)
+    usual: List[str] = []
+    perform = SyncOperations.perform
+
+    def noted(self: SyncOperations, operation: Any) -> Outcome:
+        usual.append(operation.path)
+        return perform(self, operation)
+
+    monkeypatch.setattr(SyncOperations, "perform", noted)
+    with engine(source, f"s3://{bucket}", wire.server, state=None, workers=2) as run:
+        report = run.sync()
+
+    assert report.ok
+    assert not wire.refused
+    assert set(usual) >= set(list(contents())[:6])
+    assert len(usual) < FILES // 2
     assert {name: found[0] for name, found in there(wire.server, bucket).items()} == contents()
 
 
