@@ -10,7 +10,7 @@ import sys
 import tempfile
 import time
 from dataclasses import dataclass
-from typing import Dict, Mapping, Sequence, Tuple
+from typing import Any, Dict, Mapping, Sequence, Tuple
 
 # The kernel counts in kibibytes, but macOS in bytes.
 _MAXRSS_UNIT = 1 if sys.platform == "darwin" else 1024
@@ -75,6 +75,12 @@ class Result:
             "median_cpu_seconds": self.median_cpu_seconds,
             "peak_bytes": self.peak_bytes,
         }
+
+    @classmethod
+    def from_dict(cls, given: Mapping[str, Any]) -> Result:
+        """Return what ``as_dict`` told."""
+        runs = tuple(Run(**run) for run in given["runs"])
+        return cls(given["job"], given["size"], given["tool"], given["files"], runs)
 
 
 def measured(command: Sequence[str], environment: Mapping[str, str]) -> Run:

@@ -66,6 +66,16 @@ def _measured(name: str, size: str, bench: Bench, tools: Sequence[str], rounds: 
     yield from (Result(name, size, tool, bench.size.files, tuple(each)) for tool, each in runs.items())
 
 
+def gathered(files: Sequence[str]) -> List[Result]:
+    """Return what earlier runs have written, in the order of the jobs; of the same thing measured twice the later."""
+    found: Dict[Tuple[str, str, str], Result] = {}
+    for file in files:
+        for each in json.loads(Path(file).read_text(encoding="utf-8"))["results"]:
+            found[each["job"], each["size"], each["tool"]] = Result.from_dict(each)
+    order = list(JOBS)
+    return sorted(found.values(), key=lambda each: (order.index(each.job), each.files))
+
+
 def one_run(job: Job, tool: str) -> Run:
     """Let one tool do a job once, check what it did, and return what it took."""
     job.prepare(tool)
@@ -98,6 +108,13 @@ def _arguments(argv: Optional[Sequence[str]]) -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, help="how often each tool runs (3; 1 with --quick)")
     parser.add_argument("--quick", action="store_true", help="every job on a small tree, under two minutes")
     parser.add_argument("--json", metavar="FILE", help="write everything that was measured; - is standard output")
+    parser.add_argument(
+        "--from",
+        dest="saved",
+        action="append",
+        metavar="FILE",
+        help="measure nothing: show what --json wrote; repeatable, later files win",
+    )
     parser.add_argument("--plots", metavar="FOLDER", help="draw the results there; needs matplotlib")
     return parser.parse_args(argv)
 
@@ -113,9 +130,8 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         _say(line)
     usual = [name for name, job in JOBS.items() if not job.only_when_asked]
     todo = work(arguments.job or usual, arguments.size, quick=arguments.quick)
-    results: List[Result] = []
     try:
-        results.extend(measure(todo, list(tools), rounds))
+        results = gathered(arguments.saved) if arguments.saved else list(measure(todo, list(tools), rounds))
     except WrongResult as error:
         _say(f"wrong: {error}")
         return 1

@@ -66,6 +66,10 @@ def test_every_job_gives_a_right_result_at_its_quick_size(modules: Dict[str, Any
         assert len(result["runs"]) == document["rounds"] == 1
         assert min(result["runs"][0][key] for key in ("seconds", "cpu_seconds", "peak_bytes")) > 0
 
+    (tmp_path / "saved.json").write_text(done.stdout, encoding="utf-8")
+    again = run(["--from", str(tmp_path / "saved.json"), "--json", "-"])
+    assert json.loads(again.stdout)["results"] == document["results"]
+
 
 COPY = "import shutil, sys; shutil.copytree(*sys.argv[1:], dirs_exist_ok=True)"
 COPY_IF_EMPTY = "import os, shutil, sys; os.listdir(sys.argv[2]) or shutil.copytree(*sys.argv[1:], dirs_exist_ok=True)"
