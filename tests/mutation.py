@@ -600,7 +600,7 @@ MUTANTS = (
     Mutant(
         "together-remembers-lost-answers",
         "syncengine/stages/held_together.py",
-        "        if isinstance(error, StorageError) and error.retryable:\n",
+        "        if error is not None and (not isinstance(error, StorageError) or error.retryable):\n",
         "        if False:\n",
         "a write that was done and never answered is reported as refused",
         ("tests/storage/test_held_together.py",),

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager, nullcontext, suppress
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Event, Thread
-from typing import Any, Dict, Iterator, List, Set, Tuple
+from threading import Event, Lock, Thread
+from typing import Any, ContextManager, Dict, Iterator, List, Set, Tuple
 from urllib.parse import parse_qs, urlsplit
 
 from attrs import frozen
@@ -35,8 +35,9 @@ class Wire:
 
 
 @contextmanager
-def between(url: str) -> Iterator[Wire]:
-    """Pass every request on to *url*, by its kind noted."""
+def between(url: str, *, one_at_a_time: bool = False) -> Iterator[Wire]:
+    """Pass every request on to *url*, by its kind noted; *one_at_a_time* makes its writes atomic."""
+    turn: ContextManager[Any] = Lock() if one_at_a_time else nullcontext()
     place = urlsplit(url)
     requests: List[str] = []
     losing: Set[str] = set()
@@ -58,7 +59,7 @@ def between(url: str) -> Iterator[Wire]:
                 self.send_header("Content-Length", "0")
                 self.end_headers()
                 return
-            with closing(HTTPConnection(place.netloc, timeout=60)) as connection:
+            with turn, closing(HTTPConnection(place.netloc, timeout=60)) as connection:
                 # The signature is over the name of this place, which moto does not look at.
                 connection.request(self.command, self.path, body, dict(self.headers))
                 with connection.getresponse() as answer:
