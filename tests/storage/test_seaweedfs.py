@@ -179,6 +179,7 @@ def synced(server: S3Server, *syncs: Tuple[object, object, str]) -> List[str]:
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout.splitlines()
 
 
+@pytest.mark.usefixtures("with_obstore")
 def test_small_files_go_there_and_come_back_without_s3fs(seaweedfs: S3Server, tmp_path: Path) -> None:
     bucket, (up, down) = seaweedfs.bucket(), (tmp_path / "up", tmp_path / "down")
     small = {path: content for path, content in TREE.items() if len(content) < 1 << 20}
