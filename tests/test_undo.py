@@ -385,8 +385,9 @@ def test_a_plan_to_undo_is_not_flipped(sides: Tuple[Path, Path]) -> None:
 
 def test_an_unknown_run_and_one_without_its_places_are_errors(sides: Tuple[Path, Path]) -> None:
     run = syncengine.sync(*sides, **MIRROR)
+    mistyped = run.run_id[:-1] + "-"  # no run id ends so
 
     with pytest.raises(RecipeError, match=f"did you mean '{run.run_id}'"):
-        syncengine.undo(run.run_id[:-1] + "0", *sides)
+        syncengine.undo(mistyped, *sides)
     with pytest.raises(RecipeError, match="with its two places"):
         syncengine.undo(run.run_id)
