@@ -2,26 +2,39 @@
 
 An answer can be lost after the storage has committed, and the next try then finds its own work in its way. What
 stands is taken for that work only where its content is proven to be the origin's; whoever else wrote just that content
-has lost nothing by it.
+has lost nothing by it. Only the content counts: a modification time or a header that did not arrive with it stays what
+it is there, as it does for what somebody else put there, and no later run copies the file for it.
 """
 
 from __future__ import annotations
 
-from typing import Callable, Mapping, Optional
+from typing import Callable, Mapping, Optional, Tuple
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from ..core.comparator import common_digest, computable
 from ..core.entry import Entry, Kind, Side, Stamp
 from ..core.plan_parts import Action, Operation
 from ..errors import StorageError
-from ..storage.digests import digest
+from ..storage.digests import digest, stamped_with_digests
 from ..storage.protocol import StorageClientProtocol, SupportsStoredDigests
 from ..storage.routes import DIGEST_OF_THE_UNCERTAIN
 from .retention import border
 
 _PROVABLE = (Action.CREATE, Action.UPDATE, Action.COPY, Action.DELETE)
 """Actions whose effect a look at the target can prove."""
+
+READ_BYTES = 16 << 20
+"""Up to this size what stands is read where nothing tells its digest: twice what any storage takes by one request.
+
+What is larger is sent in parts, of which the request that completes them tells whether it has been done already.
+"""
+
+READ_UNNAMED_BYTES = 4 << 20
+"""As much comes by one answer, and so of one version, where no ETag, version or file id names what is read."""
+
+_MD5 = "md5"
+"""What the ETag of an object is that came by one request: by it the next run knows the content."""
 
 
 @frozen
@@ -77,8 +90,22 @@ class LostAnswers:
             return Written(found.stamp, expected, expected.size, stands) if read == stands else None
         proved = common_digest(expected, found.stamp)
         proved = self._has_its_digest(operation, found, origin) if proved is None else proved
-        proved = self._has_its_time(operation, found, origin) if proved is None else proved
-        return Written(found.stamp, expected, expected.size) if proved else None
+        if proved is None and not self._has_its_time(operation, found, origin):
+            return self._read(operation, found, origin)
+        return None if proved is False else Written(found.stamp, expected, expected.size)
+
+    def _read(self, operation: Operation, found: Entry, origin: StorageClientProtocol) -> Optional[Written]:
+        """Return what was written where what stands is short enough to be read, and holds what the origin holds.
+
+        The stamp is of the very answer that brought the content, not of the look before it: a service that names no
+        version may tell another time with every answer.
+        """
+        expected = operation.expect_origin
+        if operation.origin is None or expected is None or expected.size is None or not may_be_read(found.stamp):
+            return None
+        _, holds = _content_at(origin, operation.origin[1], expected)
+        stamp, stands = _content_at(self.clients[operation.target], operation.path, evolve(found.stamp, mtime_ns=None))
+        return Written(stamp, expected, expected.size, stands[-1]) if stands == holds else None
 
     def _carried(self, operation: Operation, found: Optional[Entry]) -> Optional[Written]:
         """Return what was written where what stands is read and holds what the plan itself carries."""
@@ -117,3 +144,14 @@ class LostAnswers:
         if not (reads.mtime_is_content_time and writes.set_mtime) or sent is None or found_ns is None:
             return False
         return abs(sent - found_ns) < max(reads.mtime_granularity_ns, writes.mtime_granularity_ns, 1)
+
+
+def may_be_read(stamp: Stamp) -> bool:
+    """Say whether a file is short enough to be read only to learn who wrote it, and its reading of one version."""
+    is_named = stamp.etag is not None or stamp.version is not None or stamp.file_id is not None
+    return stamp.size is not None and stamp.size <= (READ_BYTES if is_named else READ_UNNAMED_BYTES)
+
+
+def _content_at(client: StorageClientProtocol, path: str, expect: Stamp) -> Tuple[Stamp, Tuple[str, ...]]:
+    with client.read(path, expect=expect) as content:
+        return stamped_with_digests(content, (DIGEST_OF_THE_UNCERTAIN, _MD5))

@@ -41,6 +41,7 @@ from .throttle import Limits, RequestBudget
 _PROGRESS_BYTES = 1 << 20
 _SETTLING_SECONDS = (0.2, 0.5, 1.0)
 """Pauses between looks at what may be a write of our own whose answer was lost."""
+_UNSETTLED = "; an earlier attempt was not answered, and nothing proves that this is its work"
 
 
 @define(eq=False)
@@ -97,6 +98,8 @@ class SyncOperations:
             written = self._found_written(operation, settling=isinstance(error, PreconditionFailed))
         if written is None:
             assert error is not None
+            if answers_lost and isinstance(error, PreconditionFailed):
+                error = PreconditionFailed(f"{error}{_UNSETTLED}", path=error.path)
             return self._undone(operation, error, attempts, time.perf_counter() - started, retained_at)
         return _written(operation, written, looked_ns, attempts, time.perf_counter() - started, retained_at)
 

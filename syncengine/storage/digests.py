@@ -10,7 +10,7 @@ from collections import OrderedDict
 from functools import lru_cache
 from importlib import import_module
 from threading import Lock
-from typing import Callable, List, Optional, Protocol, Tuple
+from typing import Callable, List, Optional, Protocol, Sequence, Tuple
 
 from ..core.comparator import PARTS
 from ..core.entry import Stamp
@@ -61,11 +61,17 @@ def hasher(algorithm: str) -> Hasher:
 
 def digest_of(content: Source, algorithm: str) -> str:
     """Read *content* to its end and return its verified digest."""
-    state = hasher(algorithm)
+    return stamped_with_digests(content, (algorithm,))[1][0]
+
+
+def stamped_with_digests(content: Source, algorithms: Sequence[str]) -> Tuple[Stamp, Tuple[str, ...]]:
+    """Read *content* to its end; return the stamp of the version that was read, and its digests in that order."""
+    states = tuple(map(hasher, algorithms))
     for data in iter(lambda: content.read(CHUNK_BYTES), b""):
-        state.update(data)
-    content.verify()
-    return f"{algorithm}:{state.hexdigest()}"
+        for state in states:
+            state.update(data)
+    stamp = content.verify()
+    return stamp, tuple(f"{name}:{state.hexdigest()}" for name, state in zip(algorithms, states))
 
 
 def digest(client: StorageClientProtocol, path: str, algorithm: str, *, expect: Optional[Stamp] = None) -> str:

@@ -13,6 +13,9 @@ from urllib.parse import parse_qs, urlsplit
 from attrs import frozen
 from object_servers import S3Server
 
+_OF_THE_CONNECTION = ("transfer-encoding", "connection", "date", "server", "content-length")
+_OF_THE_VERSION = ("etag", "last-modified", "x-amz-checksum")
+
 
 @frozen
 class Wire:
@@ -26,6 +29,10 @@ class Wire:
     """By the name of an object the status that the next write to it is refused with, before anything is done."""
     held: Dict[str, Tuple[Event, Event]]
     """By the name of an object what is set when the write was done, and what is waited for before it is answered."""
+    failing: Set[str]
+    """Names of objects whose next write is done, and answered as if the server had failed."""
+    nameless: Set[str]
+    """Names of objects of which no answer tells an ETag or a checksum, and all the present as their time."""
 
     def sent(self) -> Dict[str, int]:
         """Return how often each kind of request was sent since the last question."""
@@ -43,6 +50,8 @@ def between(url: str, *, one_at_a_time: bool = False) -> Iterator[Wire]:
     losing: Set[str] = set()
     refused: Dict[str, int] = {}
     held: Dict[str, Tuple[Event, Event]] = {}
+    failing: Set[str] = set()
+    nameless: Set[str] = set()
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -55,9 +64,7 @@ def between(url: str, *, one_at_a_time: bool = False) -> Iterator[Wire]:
             requests.append(kind_of(self.command, self.path))
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             if self.command == "PUT" and self.named() in refused:
-                self.send_response(refused.pop(self.named()))
-                self.send_header("Content-Length", "0")
-                self.end_headers()
+                self.only_status(refused.pop(self.named()))
                 return
             with turn, closing(HTTPConnection(place.netloc, timeout=60)) as connection:
                 # The signature is over the name of this place, which moto does not look at.
@@ -72,14 +79,27 @@ def between(url: str, *, one_at_a_time: bool = False) -> Iterator[Wire]:
                         losing.remove(self.named())
                         self.close_connection = True
                         return
+                    if self.command == "PUT" and self.named() in failing:
+                        failing.remove(self.named())
+                        self.only_status(500)
+                        return
                     self.send_response(answer.status)
+                    hidden = _OF_THE_CONNECTION
+                    if self.named() in nameless:
+                        hidden += _OF_THE_VERSION
+                        self.send_header("Last-Modified", self.date_time_string())
                     for name, value in answer.getheaders():
-                        if name.lower() not in ("transfer-encoding", "connection", "date", "server", "content-length"):
+                        if not name.lower().startswith(hidden):
                             self.send_header(name, value)
                     length = answer.getheader("Content-Length") if self.command == "HEAD" else str(len(content))
                     self.send_header("Content-Length", length or "0")
                     self.end_headers()
                     self.wfile.write(content)
+
+        def only_status(self, status: int) -> None:
+            self.send_response(status)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
 
         def named(self) -> str:
             return urlsplit(self.path).path.rpartition("/")[2]
@@ -93,7 +113,8 @@ def between(url: str, *, one_at_a_time: bool = False) -> Iterator[Wire]:
     thread = Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
     try:
-        yield Wire(S3Server(f"http://127.0.0.1:{server.server_address[1]}"), requests, losing, refused, held)
+        served = S3Server(f"http://127.0.0.1:{server.server_address[1]}")
+        yield Wire(served, requests, losing, refused, held, failing, nameless)
     finally:
         server.shutdown()
         thread.join()
