@@ -64,17 +64,15 @@ class ConditionMemory:
     storage: str = ""
     clock: Callable[[], float] = time.time
     _found: Optional[Conditions] = field(default=None, init=False)
+    _earlier: Optional[Conditions] = field(default=None, init=False)
+    """What an earlier run has found, looked up once: whoever asks does so for each file."""
     _lock: threading.Lock = field(factory=threading.Lock, init=False)
 
     def recalled(self) -> Conditions:
         """Return what is known without asking the service."""
-        found = self._found
-        if found is None:
-            found = self._from_earlier()
-            # RACE: this takes no lock, so another thread may have found out by now; nothing known never replaces that.
-            if found is not None:
-                self._found = found
-        return found or self._found or Conditions()
+        if self._found is None and self._earlier is None:
+            self._earlier = self._from_earlier() or Conditions()
+        return self._found or self._earlier or Conditions()
 
     def settled(self, prefix: str) -> Conditions:
         """Return which conditions hold, found out by a reserved object below *prefix* where nobody knows yet.
