@@ -8,13 +8,13 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
+from typing import Any, Dict, Iterator, List, Optional, Tuple
 
 import pytest
+from observed import Observed
 
 from syncengine import Report, SyncEngine, SyncInterrupted
 from syncengine.core.report import Outcome, Status
-from syncengine.events import OperationFinished
 from syncengine.stages import copying_apart
 from syncengine.storage import local_second
 from syncengine.storage.local_second import SecondProcess
@@ -167,19 +167,6 @@ def test_outcomes_are_those_of_one_process_whatever_happened_in_between(
     assert {Status.DONE, Status.STALE, Status.FAILED} >= set(reports[0].by_status) > {Status.DONE}
     assert len(started) == copying_apart.COPIERS
     assert facts(tmp_path / "one" / "destination") == facts(tmp_path / "two" / "destination")
-
-
-class Observed:
-    """Does something once so many operations have ended."""
-
-    def __init__(self, after: int, act: Callable[[], object]) -> None:
-        self._left, self._act = after, act
-
-    def on(self, event: Any) -> None:
-        if isinstance(event, OperationFinished):
-            self._left -= 1
-            if self._left == 0:
-                self._act()
 
 
 @pytest.mark.parametrize(("which", "after"), [(0, 1), (1, 1), (0, 40), (1, FILES - 40)])

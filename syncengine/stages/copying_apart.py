@@ -20,7 +20,7 @@ from ..core.paths import is_kept, parent
 from ..core.plan_parts import Action, Operation
 from ..core.report import Outcome, Status
 from ..storage.local import CAPABILITIES, LocalStorageClient, small_file
-from ..storage.local_small import SMALL_BYTES
+from ..storage.local_small import COPY, SMALL_BYTES
 
 if TYPE_CHECKING:
     from ..storage.local_second import SecondProcess
@@ -141,7 +141,7 @@ class CopyingApart:
                 (each, 0 if folders is None or file is None else now) for each, file in zip(group, files)
             )
             if folders is not None:
-                requests.append((folders, [file for file in files if file is not None]))
+                requests.append((COPY, folders, [file for file in files if file is not None]))
         copier = next(turns)
         copier.ask(requests, len(operations))
         self._asked.append(copier)

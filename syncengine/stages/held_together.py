@@ -2,7 +2,7 @@
 
 Which operations may go that way is decided here, in the words of the plan; each is done as it would be by itself, and
 whatever is out of the ordinary is left for the usual way. An operation that was begun and never answered is looked at
-before anything is said of it.
+before anything is said of it. Where many files come to this machine, another process puts them in their places.
 """
 
 from __future__ import annotations
@@ -19,16 +19,20 @@ from ..core.plan_parts import Action, Operation
 from ..core.report import Outcome
 from ..errors import StorageError, Throttled
 from ..storage.protocol import SupportsHeaders
+from .retention import border
 
 if TYPE_CHECKING:
     from ..storage.objects.conversation import Conversation
-    from ..storage.objects.together import Said
     from ..storage.routes import Transferred
-    from ..storage.small_objects import Route
+    from ..storage.small_objects import Copied, Fetched, Route
     from .operations import SyncOperations
+    from .placing_apart import Placed, PlacingApart
 
 AT_ONCE = 64
 """Operations at once where nobody asked for fewer: each is one connection, and no thread."""
+
+MANY = 500
+"""From this many files on another process that puts what arrives in its place is worth its start."""
 
 PATIENCE = 64
 """After so many failures, and more than went well, nothing is begun until these were tried again the usual way."""
@@ -56,6 +60,9 @@ class HeldTogether:
     _routes: Dict[Tuple[Side, Side], Optional[Route]] = field(factory=dict, init=False)
     _under_way: Dict[int, _Begun] = field(factory=dict, init=False)
     _went_well: int = field(default=0, init=False)
+    _apart: Optional[PlacingApart[_Begun]] = field(default=None, init=False)
+    """Who puts in their places what arrives on this machine, None where this process does."""
+    _may_be_apart: bool = field(default=False, init=False)
 
     def is_of_use(self, operations: Sequence[Operation]) -> bool:
         """Say whether several of *operations* can be performed here."""
@@ -73,31 +80,79 @@ class HeldTogether:
     def perform(self, operations: Sequence[Operation]) -> Iterator[Outcome]:
         """Yield the outcomes of those of *operations* that are done here, as they come."""
         from ..storage.objects.together import Together
+        from ..storage.small_objects import Fetched
 
         most = min(self.operations.limits.workers or AT_ONCE, AT_ONCE, len(operations))
-        together: Together[_Begun, Optional[Transferred]] = Together(most)
-        for said in together.said(self._conversations(operations)):
-            operation, _ = said.key
-            if said.result is None:
-                self._leave(operation, said.error)
+        together: Together[_Begun, Copied] = Together(most)
+        self._may_be_apart = len(operations) >= MANY
+        try:
+            for said in together.said(self._conversations(operations)):
+                if isinstance(said.result, Fetched):
+                    yield from self._placed(said.key, said.result, said.seconds)
+                else:
+                    yield from self._ended(said.key, said.result, said.error, said.seconds)
+            if self._apart is not None:
+                yield from self._placed_apart(self._apart.rest())
+        finally:
+            self._end()
+
+    def _placed(self, begun: _Begun, fetched: Fetched, seconds: float) -> Iterator[Outcome]:
+        """Have another process put what has arrived in its place, this one where there are few files."""
+        if self._may_be_apart and self._apart is None:
+            from .placing_apart import placing_apart
+
+            self._apart = placing_apart()
+            self._may_be_apart = self._apart is not None
+        if self._apart is not None:
+            yield from self._placed_apart(self._apart.place(begun, fetched, seconds))
+            return
+        yield from self._placed_here(begun, fetched, seconds)
+
+    def _placed_apart(self, placed: Iterable[Placed[_Begun]]) -> Iterator[Outcome]:
+        for key, fetched, seconds, made in placed:
+            if isinstance(made, StorageError):
+                yield from self._ended(key, None, made, seconds)
+            elif made is None:
+                yield from self._placed_here(key, fetched, seconds)
             else:
-                self._went_well += 1
-                yield self._done(said, said.result)
-            del self._under_way[id(operation)]
+                yield from self._ended(key, fetched.placed_apart(made), None, seconds)
+
+    def _placed_here(self, begun: _Begun, fetched: Fetched, seconds: float) -> Iterator[Outcome]:
+        made: Optional[Transferred] = None
+        error: Optional[StorageError] = None
+        try:
+            with border(begun[0].path):
+                made = fetched.placed()
+        except StorageError as failure:
+            error = failure
+        yield from self._ended(begun, made, error, seconds)
+
+    def _ended(
+        self, begun: _Begun, made: Optional[Transferred], error: Optional[Exception], seconds: float
+    ) -> Iterator[Outcome]:
+        operation, begun_ns = begun
+        if made is None:
+            self._leave(operation, error)
+        else:
+            self._went_well += 1
+            yield self.operations.transferred(operation, made, begun_ns, seconds)
+        del self._under_way[id(operation)]
+
+    def _end(self) -> None:
+        if self._apart is not None:
+            self._apart.end()
 
     def unanswered(self) -> Iterator[Outcome]:
         """Yield how operations ended whose end nobody waited for, and those that were left and not tried again."""
+        self._end()
         for operation, _ in self._under_way.values():
             yield self.operations.arrived(operation) or self.one(operation)
         yield from map(self.operations.cancelled, (*self.failed, *self.left))
 
-    def _conversations(
-        self, operations: Iterable[Operation]
-    ) -> Iterator[Tuple[_Begun, Conversation[Optional[Transferred]]]]:
+    def _conversations(self, operations: Iterable[Operation]) -> Iterator[Tuple[_Begun, Conversation[Copied]]]:
         from ..storage.small_objects import NewFile
 
-        left = iter(operations)
-        for operation in left:
+        for operation in operations:
             route, expected, origin = self._route(operation), operation.expect_origin, operation.origin
             if route is None or expected is None or origin is None or self.gave_up or self.stopped():
                 self.left.append(operation)
@@ -125,10 +180,6 @@ class HeldTogether:
         if way not in self._routes:
             self._routes[way] = route(*(self.operations.client(side) for side in way))
         return self._routes[way]
-
-    def _done(self, said: Said[_Begun, Optional[Transferred]], made: Transferred) -> Outcome:
-        operation, begun_ns = said.key
-        return self.operations.transferred(operation, made, begun_ns, said.seconds)
 
     def _leave(self, operation: Operation, error: Optional[Exception]) -> None:
         self.failed.append(operation)

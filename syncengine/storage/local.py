@@ -30,7 +30,7 @@ from .local_writing import Draft, flush_file_system, hard_linked, looked_at_or_m
 from .protocol import Capabilities, Expectation, Precondition, Prune, Source, exactly
 
 if TYPE_CHECKING:
-    from .local_small import File, Folders
+    from .local_small import Content, File, Folder, Folders
 
 _REMEMBERED_DIRECTORIES = 10_000
 
@@ -205,16 +205,31 @@ class LocalStorageClient:
 
         None where it cannot copy there. That the folder is still the one that was found is looked at before it copies.
         """
-        if origin._follow or not local_writing.CAN_BE_NAMELESS:
+        folder = None if origin._follow else self.small_folder(new)
+        if folder is None or (old and refusal(old) is not None):
+            return None
+        return (origin._base + old, *folder)
+
+    def small_folder(self, new: str) -> Optional[Folder]:
+        """Return what ``local_small.written`` needs to know of the folder *new*, made here; None where it cannot."""
+        if not local_writing.CAN_BE_NAMELESS:
             return None
         try:
             if new not in self._directories:
                 self._check_directories(new, make=True)
-            device, inode = self._directories[new]
-            origin_place = origin._place(old) if old else origin._base
-            return origin_place, self._base + new, device, inode
+            return (self._base + new, *self._directories[new])
         except (OSError, StorageError):
             return None
+
+    def small_write(
+        self, path: str, content: bytes, *, mtime_ns: Optional[int], mode: Optional[int]
+    ) -> Optional[Tuple[Folder, Content]]:
+        """Return what ``local_small.written`` needs to know to write *content* to the free name *path*; None: write it.
+
+        The folders on the way are made here.
+        """
+        folder = self.small_folder(parent(path)) if refusal(path) is None else None
+        return None if folder is None else (folder, (path.rpartition("/")[2], content, mtime_ns, mode))
 
     @_translating
     def move(self, old: str, new: str, *, expect: Precondition, expect_origin: Optional[Stamp] = None) -> Stamp:

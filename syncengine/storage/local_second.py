@@ -1,4 +1,4 @@
-"""A second process that copies small files while this one writes its journal and keeps its rows.
+"""A second process that copies or writes small files while this one does what is not a matter of the disk.
 
 Threads cannot do this: a call of the system for a small file takes as long as Python needs to pass the interpreter
 lock on. A second process is a bare interpreter that runs ``local_small`` and nothing else; it decides nothing, and
@@ -36,7 +36,7 @@ def is_of_use() -> bool:
 
 
 class SecondProcess:
-    """Copies what it is asked for, in that order, until ``end``.
+    """Does what it is asked for, in that order, until ``end``.
 
     Any number of questions may be under way as long as all their answers together are no more than ``room``: beyond
     that each process could wait for the other to read.
@@ -77,6 +77,14 @@ class SecondProcess:
         self._counts.append(count)
         with suppress(BrokenPipeError):
             send(self._asking, marshal.dumps(requests))
+
+    def has_answered(self) -> bool:
+        """Say whether ``answers`` surely has not to wait."""
+        import select
+
+        poll = select.poll()
+        poll.register(self._answered, select.POLLIN)
+        return bool(poll.poll(0))
 
     def answers(self) -> Optional[Tuple[List[Optional[Look]], float, int]]:
         """Return the answers to the oldest question that has none yet, the seconds that each took, and its count.

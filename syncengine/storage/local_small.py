@@ -1,4 +1,4 @@
-"""Small new files between two places of this machine: read once, written once, named at last.
+"""Small new files of this machine: read once where they are copied, written once, named at last.
 
 A first copy of a large tree does this for each file, so it makes no call that the general way (``local_reading`` and
 ``local_writing``) could do without. Until the last call nothing is visible, and a file without a name is gone once it
@@ -18,16 +18,23 @@ from stat import S_IMODE, S_ISREG
 
 TYPE_CHECKING = False  # the module that defines it takes longer to load than all of this
 if TYPE_CHECKING:
-    from typing import BinaryIO, Optional, Sequence, Tuple
+    from typing import Any, BinaryIO, Callable, List, Optional, Sequence, Tuple
 
     Look = Tuple[int, int, str]
     """Size, modification time and inode of a version, the inode as a stamp has it."""
+    Folder = Tuple[str, int, int]
+    """Where files go, with the device and the inode that were found there."""
     Folders = Tuple[str, str, int, int]
-    """Where files come from and where they go, with the device and the inode that were found there."""
+    """Where files come from, and a Folder."""
     File = Tuple[str, str, Look, Optional[int], Optional[int]]
     """The arguments of ``_copied``: old name, new name, the version, its time and permissions to be."""
-    Request = Tuple[Folders, Sequence[File]]
-    """The arguments of ``copied``."""
+    Content = Tuple[str, bytes, Optional[int], Optional[int]]
+    """The arguments of ``_written``: name, content, its time and permissions to be."""
+    Request = Tuple[str, Sequence[Any], List[Any]]
+    """COPY and the arguments of ``copied``, or WRITE and those of ``written``."""
+
+COPY, WRITE = "copy", "write"
+"""What the second process can be asked to do."""
 
 SMALL_BYTES = 128 * 1024
 """Beyond this the kernel copies faster than a program that reads and writes."""
@@ -50,10 +57,7 @@ def copied(folders: Folders, files: Sequence[File]) -> list[Optional[Look]]:
     origin, target, device, inode = folders
     into = away = -1
     try:
-        into = os.open(target, _FOLDER | os.O_NOFOLLOW)
-        found = os.fstat(into)
-        if found.st_ino != inode or found.st_dev != device:
-            return [None] * len(files)
+        into = _opened(target, device, inode)
         away = os.open(origin, _FOLDER)
         return [_copied(away, into, *file) for file in files]
     except OSError:
@@ -61,6 +65,28 @@ def copied(folders: Folders, files: Sequence[File]) -> list[Optional[Look]]:
     finally:
         _close(into)
         _close(away)
+
+
+def written(folder: Folder, files: Sequence[Content]) -> list[Optional[Look]]:
+    """Write files to free names in *folder*; return what was written for each, None as ``copied`` does."""
+    into = -1
+    try:
+        into = _opened(*folder)
+        return [_written(into, *file) for file in files]
+    except OSError:
+        return [None] * len(files)
+    finally:
+        _close(into)
+
+
+def _opened(place: str, device: int, inode: int) -> int:
+    """Open a folder that must be the one that was found there."""
+    folder = os.open(place, _FOLDER | os.O_NOFOLLOW)
+    found = os.fstat(folder)
+    if found.st_ino != inode or found.st_dev != device:
+        os.close(folder)
+        raise NotADirectoryError(place)
+    return folder
 
 
 def _copied(
@@ -75,25 +101,56 @@ def _copied(
         if not S_ISREG(found.st_mode) or (found.st_size, found.st_mtime_ns, str(found.st_ino)) != expect:
             return None
         data = os.read(descriptor, size + 1)
-        # Nobody else can open what has no name, so it may have its permissions from the start.
-        draft = os.open(".", _WRITE, 0o666 if mode is None else mode, dir_fd=into)
-        if len(data) != size or (size and os.write(draft, data) != size):
+        if len(data) != size:
             return None
-        if mtime_ns is not None:
-            os.utime(draft, ns=(mtime_ns, mtime_ns))
-        made = os.fstat(draft)
-        if mode is not None and S_IMODE(made.st_mode) != mode:
-            os.fchmod(draft, mode)
+        draft = _draft(into, mode)
+        made = _filled(draft, data, mtime_ns, mode)
         if _version(os.stat(old, dir_fd=away, follow_symlinks=False)) != _version(found):
             return None
-        # The descriptor of a directory is not looked at for an absolute path, but it makes the call follow links.
-        os.link(f"/proc/self/fd/{draft}", new, src_dir_fd=draft, dst_dir_fd=into, follow_symlinks=True)
-        return made.st_size, made.st_mtime_ns, str(made.st_ino)
+        _name(draft, into, new)
     except OSError:
         return None
+    else:
+        return made
     finally:
         _close(draft)
         _close(descriptor)
+
+
+def _written(into: int, new: str, data: bytes, mtime_ns: Optional[int], mode: Optional[int]) -> Optional[Look]:
+    """Write *data* to the free name *new*."""
+    draft = -1
+    try:
+        draft = _draft(into, mode)
+        made = _filled(draft, data, mtime_ns, mode)
+        _name(draft, into, new)
+    except OSError:
+        return None
+    else:
+        return made
+    finally:
+        _close(draft)
+
+
+def _draft(into: int, mode: Optional[int]) -> int:
+    # Nobody else can open what has no name, so it may have its permissions from the start.
+    return os.open(".", _WRITE, 0o666 if mode is None else mode, dir_fd=into)
+
+
+def _filled(draft: int, data: bytes, mtime_ns: Optional[int], mode: Optional[int]) -> Look:
+    if data and os.write(draft, data) != len(data):
+        raise OSError("the disk took a part only")
+    if mtime_ns is not None:
+        os.utime(draft, ns=(mtime_ns, mtime_ns))
+    made = os.fstat(draft)
+    if mode is not None and S_IMODE(made.st_mode) != mode:
+        os.fchmod(draft, mode)
+    return made.st_size, made.st_mtime_ns, str(made.st_ino)
+
+
+def _name(draft: int, into: int, new: str) -> None:
+    # The descriptor of a directory is not looked at for an absolute path, but it makes the call follow links.
+    os.link(f"/proc/self/fd/{draft}", new, src_dir_fd=draft, dst_dir_fd=into, follow_symlinks=True)
 
 
 def _close(descriptor: int) -> None:
@@ -120,6 +177,9 @@ def send(pipe: int, content: bytes) -> None:
         left = left[os.write(pipe, left) :]
 
 
+_DONE_BY: dict[str, Callable[..., list[Optional[Look]]]] = {COPY: copied, WRITE: written}
+
+
 def serve(asked: int, answering: int, parent: int) -> None:
     """Perform requests, several to a message, until no more come; none is begun once *parent* is dead."""
     with open(asked, "rb") as pipe:
@@ -129,10 +189,10 @@ def serve(asked: int, answering: int, parent: int) -> None:
                 return
             began = time.perf_counter()
             answers: list[Optional[Look]] = []
-            for folders, files in marshal.loads(message):  # noqa: S302 - from who started this process
+            for what, folders, files in marshal.loads(message):  # noqa: S302 - from who started this process
                 if os.getppid() != parent:
                     return
-                answers += copied(folders, files)
+                answers += _DONE_BY[what](folders, files)
             seconds = (time.perf_counter() - began) / max(1, len(answers))
             send(answering, marshal.dumps((answers, seconds)))
 

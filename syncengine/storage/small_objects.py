@@ -7,18 +7,21 @@ cannot be asked plainly. What it raises may be tried again, by the usual way too
 from __future__ import annotations
 
 from functools import partial
-from typing import Callable, Optional, Tuple
+from typing import TYPE_CHECKING, Callable, Optional, Tuple, Union
 
-from attrs import evolve, frozen
+from attrs import evolve, field, frozen
 
 from ..core.entry import Stamp
 from .local import LocalStorageClient
 from .object_store import ObjectStorageClient
 from .objects.conversation import Conversation
-from .objects.reading import ObjectSource
 from .objects.s3_small import SmallObjects
+from .objects.service import ObjectInfo
 from .protocol import ABSENT, ANYTHING, Precondition, Source, StorageClientProtocol, exactly
 from .routes import Transferred, content_time, metadata_for
+
+if TYPE_CHECKING:
+    from .local_small import Content, Folder, Look
 
 MOST_BYTES = 256 << 10
 """Beyond this the digests of the content take longer than its requests, and threads compute several at once."""
@@ -35,7 +38,43 @@ class NewFile:
     mode: Optional[int]
 
 
-Route = Callable[[NewFile], Conversation[Optional[Transferred]]]
+@frozen
+class Fetched:
+    """A file that has arrived as a whole from *origin* and still needs its place on this machine."""
+
+    file: NewFile
+    origin: ObjectStorageClient
+    info: ObjectInfo
+    content: bytes = field(repr=False)
+    target: LocalStorageClient
+    mtime_ns: Optional[int]
+
+    def to_place(self) -> Optional[Tuple[Folder, Content]]:
+        """Return what ``local_small.written`` needs to know to place it; None where ``placed`` has to."""
+        options = metadata_for(self.target, self.mtime_ns, self.file.mode)
+        return self.target.small_write(
+            self.file.target, self.content, mtime_ns=options["mtime_ns"], mode=options.get("mode")
+        )
+
+    def placed(self) -> Transferred:
+        """Write it in this process."""
+        options = metadata_for(self.target, self.mtime_ns, self.file.mode)
+        content = self.origin.source(self.file.origin, self.info, self.content)
+        return self._made(self.target.write(self.file.target, content, expect=ABSENT, **options))
+
+    def placed_apart(self, made: Look) -> Transferred:
+        """Return what another process did, which says that it has *made* this."""
+        size, mtime_ns, number = made
+        return self._made(Stamp(size, mtime_ns, None, None, (), number))
+
+    def _made(self, written: Stamp) -> Transferred:
+        return Transferred(self.info.stamp, written, None, len(self.content))
+
+
+Copied = Union[Transferred, Fetched, None]
+"""What a conversation about a file comes to; None: the usual way has to be taken."""
+
+Route = Callable[[NewFile], Conversation[Copied]]
 
 
 def route(origin: StorageClientProtocol, target: StorageClientProtocol) -> Optional[Route]:
@@ -61,7 +100,7 @@ def _plain(client: StorageClientProtocol) -> Optional[Tuple[ObjectStorageClient,
 
 def _upload(
     origin: LocalStorageClient, target: ObjectStorageClient, service: SmallObjects, file: NewFile
-) -> Conversation[Optional[Transferred]]:
+) -> Conversation[Copied]:
     with origin.read(file.origin, expect=file.expect) as content:
         data = content.read((content.size or 0) + 1)
         if len(data) != content.size:
@@ -73,31 +112,31 @@ def _upload(
 
 def _download(
     origin: ObjectStorageClient, service: SmallObjects, target: LocalStorageClient, file: NewFile
-) -> Conversation[Optional[Transferred]]:
-    content = yield from _opened(origin, service, file)
-    if content is None:
+) -> Conversation[Copied]:
+    got = yield from _got(origin, service, file)
+    if got is None:
         return None
-    options = metadata_for(target, content_time(origin, content, file.mtime_ns), file.mode)
-    written = target.write(file.target, content, expect=ABSENT, **options)
-    return Transferred(content.verify(), written, None, content.size or 0)
+    content = origin.source(file.origin, *got)
+    return Fetched(file, origin, *got, target, content_time(origin, content, file.mtime_ns))
 
 
 def _relay(
     origin: ObjectStorageClient, there: SmallObjects, target: ObjectStorageClient, here: SmallObjects, file: NewFile
-) -> Conversation[Optional[Transferred]]:
+) -> Conversation[Copied]:
     """Copy from one storage to another, by way of this machine."""
-    content = yield from _opened(origin, there, file)
-    if content is None:
+    got = yield from _got(origin, there, file)
+    if got is None:
         return None
-    data = content.read()
-    read, mtime_ns = content.verify(), content_time(origin, content, file.mtime_ns)
+    info, data = got
+    content = origin.source(file.origin, info, data)
+    mtime_ns = content_time(origin, content, file.mtime_ns)
     written = yield from _written(target, here, file.target, content, data, mtime_ns)
-    return None if written is None else Transferred(read, written, None, len(data))
+    return None if written is None else Transferred(info.stamp, written, None, len(data))
 
 
 def _copy(
     origin: ObjectStorageClient, there: SmallObjects, target: ObjectStorageClient, here: SmallObjects, file: NewFile
-) -> Conversation[Optional[Transferred]]:
+) -> Conversation[Copied]:
     """Copy within one storage; no byte passes this machine, and the object brings its headers along."""
     if target.headers_for(file.target):
         return None
@@ -111,13 +150,13 @@ def _copy(
     return None if made is None else Transferred(info.stamp, _sized(made.stamp, info.stamp.size), None, 0)
 
 
-def _opened(origin: ObjectStorageClient, service: SmallObjects, file: NewFile) -> Conversation[Optional[ObjectSource]]:
+def _got(
+    origin: ObjectStorageClient, service: SmallObjects, file: NewFile
+) -> Conversation[Optional[Tuple[ObjectInfo, bytes]]]:
     got = yield from service.getting(origin.key(file.origin), MOST_BYTES, expect=file.expect)
-    if got is None:
-        return None
-    info, data = got
-    origin.check(exactly(file.expect), file.origin, info)
-    return origin.source(file.origin, info, data)
+    if got is not None:
+        origin.check(exactly(file.expect), file.origin, got[0])
+    return got
 
 
 def _written(

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, Mapping
 
 import pytest
+import trustme
 from attrs import evolve
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -34,6 +35,7 @@ from wire import Wire
 
 from syncengine.storage.conformance import Factory, Subject
 from syncengine.storage.location import locate
+from syncengine.storage.objects import exchange
 
 KINDS = (
     "local",
@@ -268,3 +270,14 @@ def _directories(name: str, files: Mapping[str, bytes]) -> List[str]:
 def factories(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Factories]:
     with Factories(request, tmp_path) as made:
         yield made
+
+
+@pytest.fixture
+def authority(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[trustme.CA]:
+    """Return an authority that this system trusts during the test."""
+    made = trustme.CA()
+    made.cert_pem.write_to_path(str(tmp_path / "trusted.pem"))
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "trusted.pem"))
+    exchange._trust.cache_clear()
+    yield made
+    exchange._trust.cache_clear()

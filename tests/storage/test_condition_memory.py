@@ -42,6 +42,20 @@ def test_who_asks_without_waiting_does_not_make_unknown_what_another_thread_find
     assert recalled == memory.recalled() == FOUND
 
 
+def test_what_an_earlier_run_has_found_is_looked_up_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    memory = ConditionMemory(cast(ObjectService, Unknown()), "storage")
+    reads: List[object] = []
+
+    def read(*given: object) -> Dict[str, Any]:
+        reads.append(given)
+        return {}
+
+    monkeypatch.setattr(conditions, "read_record", read)
+
+    assert {memory.recalled() for _ in range(3)} == {Conditions()}
+    assert len(reads) == 1
+
+
 class Hiding:
     """A service that lists nothing in folders of certain names; ``puts`` counts what was written to find that out."""
 

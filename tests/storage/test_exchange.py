@@ -6,13 +6,11 @@ import socket
 import ssl
 import threading
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import Iterator, List, Optional
 
 import pytest
 import trustme
 
-from syncengine.storage.objects import exchange
 from syncengine.storage.objects.exchange import Connections, Lost, Unsent
 
 
@@ -189,17 +187,6 @@ def certified(authority: trustme.CA, name: str) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert(name).configure_cert(context)
     return context
-
-
-@pytest.fixture
-def authority(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[trustme.CA]:
-    """Return an authority that this system trusts during the test."""
-    made = trustme.CA()
-    made.cert_pem.write_to_path(str(tmp_path / "trusted.pem"))
-    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "trusted.pem"))
-    exchange._trust.cache_clear()
-    yield made
-    exchange._trust.cache_clear()
 
 
 def test_a_server_with_a_trusted_certificate_is_asked_over_one_connection(authority: trustme.CA) -> None:

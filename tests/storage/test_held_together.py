@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Tuple
@@ -11,11 +10,12 @@ from unittest.mock import patch
 import pytest
 from between import Wire, between
 from object_servers import S3Server
+from observed import Observed
+from small_files import FILES, contents, engine, fill, here, told
 
 import syncengine
-from syncengine import Report, SyncEngine, SyncInterrupted
+from syncengine import Report, SyncInterrupted
 from syncengine.core.report import Outcome, Status
-from syncengine.events import OperationFinished
 from syncengine.stages import held_together
 from syncengine.stages.commit import Recorder
 from syncengine.stages.held_together import HeldTogether
@@ -26,9 +26,6 @@ from syncengine.storage.objects.s3_direct import DirectS3
 from syncengine.storage.objects.together import Together
 
 pytest.importorskip("obstore", reason="without it the filesystem serves, and plain requests are not made")
-
-LONG_AGO = 1_500_000_000_123_456_789
-FILES = 40
 
 
 @pytest.fixture(params=["moto", "rclone"], ids=["checking conditions", "ignoring conditions"])
@@ -41,49 +38,6 @@ def server(request: pytest.FixtureRequest) -> S3Server:
 def wire(server: S3Server) -> Iterator[Wire]:
     with between(server.url) as found:
         yield found
-
-
-def contents() -> Dict[str, bytes]:
-    names = [f"{number // 10}/file {number:02} ü.html" for number in range(FILES)]
-    return {name: b"%d" % number * (number % 7) for number, name in enumerate(names)}
-
-
-def fill(folder: Path) -> Path:
-    for number, (name, content) in enumerate(contents().items()):
-        place = folder / name
-        place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_bytes(content)
-        os.utime(place, ns=(LONG_AGO + number, LONG_AGO + number))
-    return folder
-
-
-def engine(source: Any, destination: Any, server: S3Server, **options: Any) -> SyncEngine:
-    sides = {"source_options": source, "destination_options": destination}
-    own = {name: server.options for name, place in sides.items() if str(place).startswith("s3:")}
-    return SyncEngine(source, destination, mode="source-to-destination", progress=False, **own, **options)
-
-
-def told(outcome: Outcome) -> Tuple[Any, ...]:
-    """Return what one outcome says, without what no two runs share."""
-    after = outcome.after and (outcome.after.size, outcome.after.etag, outcome.after.digests)
-    origin = outcome.origin and (outcome.origin.size, outcome.origin.etag)
-    message = outcome.problem and (outcome.problem.kind, outcome.problem.message)
-    place = outcome.operation.path
-    return (
-        place,
-        outcome.status,
-        message,
-        outcome.bytes,
-        outcome.before,
-        after,
-        origin,
-        outcome.digest,
-    )
-
-
-def here(folder: Path) -> Dict[str, Tuple[bytes, int]]:
-    found = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
-    return {name: (path.read_bytes(), path.stat().st_mtime_ns) for name, path in found.items()}
 
 
 def there(server: S3Server, bucket: str) -> Dict[str, Tuple[bytes, str, Mapping[str, str]]]:
@@ -268,19 +222,6 @@ def test_after_a_word_to_slow_down_the_rest_goes_the_usual_way_and_at_half_the_p
     assert paces[0] == 2
 
 
-class Observed:
-    """Does something once so many operations have ended."""
-
-    def __init__(self, after: int, act: Callable[[], object]) -> None:
-        self._left, self._act = after, act
-
-    def on(self, event: Any) -> None:
-        if isinstance(event, OperationFinished):
-            self._left -= 1
-            if self._left == 0:
-                self._act()
-
-
 def check_truth(report: Report, server: S3Server, bucket: str) -> None:
     done = {outcome.operation.path for outcome in report.outcomes if outcome.status is Status.DONE}
     assert set(server.keys(bucket)) == done
@@ -334,12 +275,14 @@ def test_what_arrived_before_a_run_was_broken_off_is_done(
 ) -> None:
     take, (arrived, release) = Recorder.take, (threading.Event(), threading.Event())
     source, bucket = fill(tmp_path / "source"), wire.server.bucket()
-    path, taken = next(iter(contents())), iter(range(FILES * 2))
+    path, broken = next(iter(contents())), threading.Event()
     wire.held["file%2000%20%C3%BC.html"] = arrived, release
 
     def broken_off(self: Recorder, outcome: Outcome) -> None:
         take(self, outcome)
-        if next(taken) == 0 and arrived.wait(20):
+        # It may not have been sent yet when the first answer to another comes: this thread sends it.
+        if not broken.is_set() and arrived.wait(0.2):
+            broken.set()
             raise KeyboardInterrupt
 
     monkeypatch.setattr(Recorder, "take", broken_off)

@@ -190,3 +190,58 @@ def test_both_ways_leave_the_same_behind(
     assert Path(target.root, "deep/file").read_bytes() == b"x" * size
     assert os.stat(Path(target.root, "deep/file")).st_mode & 0o7777 == 0o640
     assert os.listdir(Path(target.root, "deep")) == ["file"]
+
+
+def placed(target: LocalStorageClient, path: str, content: bytes, mode: Optional[int] = None) -> object:
+    asked = target.small_write(path, content, mtime_ns=LONG_AGO, mode=mode)
+    if asked is None:
+        return None
+    (look,) = local_small.written(asked[0], [asked[1]])
+    return look
+
+
+@pytest.mark.parametrize("content", [b"", b"content", b"x" * (1 << 18)])
+@pytest.mark.parametrize("mode", [None, 0o600, 0o4755, 0o000])
+def test_content_that_is_placed_has_its_time_and_permissions(
+    tmp_path: Path, content: bytes, mode: Optional[int]
+) -> None:
+    target = LocalStorageClient(str(tmp_path / "d"))
+    before = os.umask(0o027)
+    try:
+        look = placed(target, "deep/er/file", content, mode)
+    finally:
+        os.umask(before)
+    place = tmp_path / "d" / "deep" / "er" / "file"
+    found = os.stat(place)
+
+    assert look == (found.st_size, found.st_mtime_ns, str(found.st_ino)) == (len(content), LONG_AGO, str(found.st_ino))
+    assert found.st_mode & 0o7777 == (0o640 if mode is None else mode)
+    assert place.read_bytes() == content
+    assert os.listdir(place.parent) == ["file"]
+
+
+def test_content_never_takes_the_place_of_another_file(tmp_path: Path) -> None:
+    target = LocalStorageClient(str(tmp_path))
+    (tmp_path / "file").write_bytes(b"a user's")
+
+    assert placed(target, "file", b"content") is None
+    assert (tmp_path / "file").read_bytes() == b"a user's"
+
+
+@pytest.mark.parametrize("path", ["../file", "a//b", "/file", ""])
+def test_content_is_not_placed_where_no_path_leads(tmp_path: Path, path: str) -> None:
+    assert LocalStorageClient(str(tmp_path)).small_write(path, b"", mtime_ns=None, mode=None) is None
+
+
+def test_content_is_not_placed_in_a_folder_that_another_has_replaced(tmp_path: Path) -> None:
+    target = LocalStorageClient(str(tmp_path))
+    asked = target.small_write("deep/file", b"content", mtime_ns=None, mode=None)
+    (tmp_path / "deep").rename(tmp_path / "before")
+    for change in ((tmp_path / "deep").mkdir, lambda: (tmp_path / "deep").symlink_to(tmp_path / "before")):
+        change()
+
+        assert asked is not None
+        assert local_small.written(asked[0], [asked[1]] * 2) == [None, None]
+        assert list((tmp_path / "deep").iterdir()) == []
+        if not (tmp_path / "deep").is_symlink():
+            (tmp_path / "deep").rmdir()

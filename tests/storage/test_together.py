@@ -14,7 +14,6 @@ from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
 import pytest
 import trustme
 
-from syncengine.storage.objects import exchange
 from syncengine.storage.objects.conversation import Asked, Conversation, held
 from syncengine.storage.objects.exchange import Connections, Lost, Unclear, Unsent
 from syncengine.storage.objects.together import Said, Together
@@ -385,14 +384,3 @@ def test_a_server_of_another_name_is_told_nothing(authority: trustme.CA) -> None
 
     assert isinstance(unsent, Unsent)
     assert "certificate" in str(unsent)
-
-
-@pytest.fixture
-def authority(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[trustme.CA]:
-    """Return an authority that this system trusts during the test."""
-    made = trustme.CA()
-    made.cert_pem.write_to_path(str(tmp_path / "trusted.pem"))
-    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "trusted.pem"))
-    exchange._trust.cache_clear()
-    yield made
-    exchange._trust.cache_clear()
