@@ -116,25 +116,17 @@ class LostAnswers:
         return Written(found.stamp, None, operation.size, stands) if stands == operation.digest else None
 
     def _has_its_digest(self, operation: Operation, found: Entry, origin: StorageClientProtocol) -> Optional[bool]:
-        """Say whether a digest that the target tells is the origin's, read where that is cheap; None where none is."""
+        """Say whether the digest that one end tells is that of the other, read where that is cheap, None if unknown."""
+        expected, target = operation.expect_origin, self.clients[operation.target]
         assert operation.origin is not None
-        if not origin.capabilities.cheap_reads:
-            return None
-        told = self._with_stored_digests(operation, found.stamp)
-        algorithm = computable(told)
-        if algorithm is None:
-            return None
-        read = digest(origin, operation.origin[1], algorithm, expect=operation.expect_origin)
-        return common_digest(Stamp(size=told.size, digests=(read,)), told)
-
-    def _with_stored_digests(self, operation: Operation, found: Stamp) -> Stamp:
-        """Return the stamp with what else the storage keeps of this version, where it alone tells nothing."""
-        client = self.clients[operation.target]
-        if computable(found) is not None or not isinstance(client, SupportsStoredDigests):
-            return found
-        for stored in client.stored_digests(operation.path, expect=found):
-            found = found.with_digest(stored)
-        return found
+        assert expected is not None
+        if origin.capabilities.cheap_reads:
+            told = _with_stored_digests(target, operation.path, found.stamp)
+            return _has_digest_of(told, origin, operation.origin[1], expected)
+        if target.capabilities.cheap_reads:
+            told = _with_stored_digests(origin, operation.origin[1], expected)
+            return _has_digest_of(told, target, operation.path, found.stamp)
+        return None
 
     def _has_its_time(self, operation: Operation, found: Entry, origin: StorageClientProtocol) -> bool:
         """Say whether a file has the modification time of its origin, where that is handed on."""
@@ -144,6 +136,24 @@ class LostAnswers:
         if not (reads.mtime_is_content_time and writes.set_mtime) or sent is None or found_ns is None:
             return False
         return abs(sent - found_ns) < max(reads.mtime_granularity_ns, writes.mtime_granularity_ns, 1)
+
+
+def _with_stored_digests(client: StorageClientProtocol, path: str, stamp: Stamp) -> Stamp:
+    """Return the stamp with what else the storage keeps of this version, where it alone tells nothing."""
+    if computable(stamp) is not None or not isinstance(client, SupportsStoredDigests):
+        return stamp
+    for stored in client.stored_digests(path, expect=stamp):
+        stamp = stamp.with_digest(stored)
+    return stamp
+
+
+def _has_digest_of(told: Stamp, client: StorageClientProtocol, path: str, expect: Stamp) -> Optional[bool]:
+    """Say whether *told* has the digest of one version of a file, which is read; None where it has none to compare."""
+    algorithm = computable(told)
+    if algorithm is None:
+        return None
+    read = digest(client, path, algorithm, expect=expect)
+    return common_digest(Stamp(size=told.size, digests=(read,)), told)
 
 
 def may_be_read(stamp: Stamp) -> bool:
