@@ -24,7 +24,10 @@ class Wire:
     server: S3Server
     requests: List[str]
     losing: Set[str]
-    """Names of objects of which the answer to the next write will be lost, after the write was done."""
+    """Names of objects of which the answer to the next write will be lost, after the write was done.
+
+    Here and below, the completion of an upload in parts is a write to ``<name> completed``.
+    """
     refused: Dict[str, int]
     """By the name of an object the status that the next write to it is refused with, before anything is done."""
     held: Dict[str, Tuple[Event, Event]]
@@ -63,7 +66,7 @@ def between(url: str, *, one_at_a_time: bool = False) -> Iterator[Wire]:
         def passed_on(self) -> None:
             requests.append(kind_of(self.command, self.path))
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            if self.command == "PUT" and self.named() in refused:
+            if self.writes() and self.named() in refused:
                 self.only_status(refused.pop(self.named()))
                 return
             with turn, closing(HTTPConnection(place.netloc, timeout=60)) as connection:
@@ -71,15 +74,15 @@ def between(url: str, *, one_at_a_time: bool = False) -> Iterator[Wire]:
                 connection.request(self.command, self.path, body, dict(self.headers))
                 with connection.getresponse() as answer:
                     content = answer.read()
-                    if self.command == "PUT" and self.named() in held:
+                    if self.writes() and self.named() in held:
                         done, release = held.pop(self.named())
                         done.set()
                         release.wait(20)
-                    if self.command == "PUT" and self.named() in losing:
+                    if self.writes() and self.named() in losing:
                         losing.remove(self.named())
                         self.close_connection = True
                         return
-                    if self.command == "PUT" and self.named() in failing:
+                    if self.writes() and self.named() in failing:
                         failing.remove(self.named())
                         self.only_status(500)
                         return
@@ -101,8 +104,15 @@ def between(url: str, *, one_at_a_time: bool = False) -> Iterator[Wire]:
             self.send_header("Content-Length", "0")
             self.end_headers()
 
+        def completes(self) -> bool:
+            return self.command == "POST" and "uploadId=" in self.path
+
+        def writes(self) -> bool:
+            return self.command == "PUT" or self.completes()
+
         def named(self) -> str:
-            return urlsplit(self.path).path.rpartition("/")[2]
+            name = urlsplit(self.path).path.rpartition("/")[2]
+            return f"{name} completed" if self.completes() else name
 
         do_GET = do_PUT = do_HEAD = do_DELETE = do_POST = passed
 

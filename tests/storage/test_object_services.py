@@ -96,8 +96,16 @@ def _with_obstore(name: str, filesystem: Any, bucket: str, **given: Any) -> Any:
     return found
 
 
+def _by_plain_requests(filesystem: Any, bucket: str, **given: Any) -> Any:
+    pytest.importorskip("obstore", reason="obstore is not installed, and without it nothing is asked plainly")
+    found, why = service_for(filesystem, bucket, **{name: tuple(value) for name, value in given.items()})
+    assert found._base._plain is not None, why
+    found._base._single_copy_bytes = found._base._copy_part_bytes = PART
+    return found
+
+
 BY_OBSTORE = {f"{name} by obstore": partial(_with_obstore, name) for name in ALONE}
-SERVICES: Dict[str, Any] = {**ALONE, **BY_OBSTORE}
+SERVICES: Dict[str, Any] = {**ALONE, **BY_OBSTORE, "s3 by plain requests": _by_plain_requests}
 
 
 def made(kind: str, server: Any) -> Store:

@@ -18,9 +18,11 @@ from ...errors import NotFound, PreconditionFailed, StorageError, Unavailable, U
 from ..protocol import Expectation, Precondition, exactly
 from ..quirks import S3
 from ..translation import translated
+from .exchange import Unclear
 from .names import key_refusal
 from .s3_client import Refused, S3Client, error_code, was_repeated
 from .s3_order import InOrder
+from .s3_parts import Part, PartThreads, PlainParts
 from .s3_values import (
     condition_parameters,
     copied_key_parameters,
@@ -88,6 +90,8 @@ class S3Service:
         self._single_copy_bytes = single_copy_bytes
         self._copy_part_bytes = copy_part_bytes
         self._direct = direct
+        self._plain = None if direct is None else PlainParts(direct)
+        self._threads = PartThreads()
         self._order = InOrder(self._as_told, True if direct is not None and direct.is_of_the_aws else None)
         self._read_stamp = S3.stamp
 
@@ -227,10 +231,15 @@ class S3Service:
         assert stands is not None
         return condition_parameters(exactly(stands.stamp))
 
-    def _unless_ours(self, key: str, error: StorageError, recognised: Callable[[Stamp], Optional[bool]]) -> ObjectInfo:
-        """Return what stands at *key* where a repeated write failed only because its first try had succeeded."""
+    def _unless_ours(
+        self, key: str, error: StorageError, recognised: Callable[[Stamp], Optional[bool]], *, was_sent: bool = False
+    ) -> ObjectInfo:
+        """Return what stands at *key* where a repeated write failed only because its first try had succeeded.
+
+        *was_sent* says that it had been tried before botocore was asked.
+        """
         refused = isinstance(error, PreconditionFailed) or error_code(error) == "NoSuchUpload"
-        if not (refused and was_repeated(error)):
+        if not (refused and (was_sent or was_repeated(error))):
             raise error
         try:
             stands = self.head(key)
@@ -257,25 +266,35 @@ class S3Service:
         condition = self._condition(key, expect)
         with self._client.border.writing(key, expect):
             # An interrupt in just this request may leave an upload without parts, which costs nothing.
-            upload = self._client.run("create_multipart_upload", Key=key, **header_parameters(headers))["UploadId"]
+            upload, plain = self._begun(key, headers, size)
             try:
-                parts = self._parts(key, upload, read, size)
+                parts = self._parts(key, upload, read, size, plain)
                 admit()
-                made = self._completed(key, upload, parts, size, condition)
+                made = self._completed(key, upload, parts, size, condition, plain)
             except BaseException:
                 self._abort(key, upload)
                 raise
         return evolve(made, headers=headers)
 
-    def _parts(self, key: str, upload: str, read: PartReader, size: int) -> List[Dict[str, Any]]:
+    def _begun(self, key: str, headers: Headers, size: int) -> Tuple[str, Optional[PlainParts]]:
+        """Begin an upload; return its id, and who sends its parts by plain requests if they are to go that way."""
+        # Larger parts are those of so large an object that few of them fit in memory.
+        plain = self._plain if self._part_bytes(size) == self.facts.part_bytes else None
+        upload = None if plain is None else plain.begun(key, headers)
+        if upload is not None:
+            return upload, plain
+        return str(self._client.run("create_multipart_upload", Key=key, **header_parameters(headers))["UploadId"]), None
+
+    def _parts(
+        self, key: str, upload: str, read: PartReader, size: int, plain: Optional[PlainParts]
+    ) -> List[Dict[str, Any]]:
         part_bytes = self._part_bytes(size)
+        pieces = _pieces(key, read, size, part_bytes)
+        if plain is not None:
+            etags = self._threads.sent(pieces, partial(plain.sent, key, upload))
+            return [{"PartNumber": number, "ETag": etag} for number, etag in enumerate(etags, 1)]
         with self._client.loop.flights(max(1, min(PARTS_AT_ONCE, BYTES_IN_FLIGHT // part_bytes))) as flights:
-            sent = number = 0
-            while sent < size or not number:
-                part = read(min(part_bytes, size - sent))
-                sent, number = sent + len(part), number + 1
-                if not part and size:
-                    raise PreconditionFailed(f"{shown(key)}: {sent} of {size} bytes could be read", path=key)
+            for number, part in pieces:
                 flights.launch(partial(self._part, key, upload, number, part))
             return flights.land()
 
@@ -288,8 +307,22 @@ class S3Service:
         return _named_part(number, answer)
 
     def _completed(
-        self, key: str, upload: str, parts: Sequence[Mapping[str, Any]], size: int, condition: Mapping[str, str]
+        self,
+        key: str,
+        upload: str,
+        parts: Sequence[Mapping[str, Any]],
+        size: int,
+        condition: Mapping[str, str],
+        plain: Optional[PlainParts] = None,
     ) -> ObjectInfo:
+        etags = [str(part["ETag"]) for part in parts]
+        was_sent = False
+        try:
+            told = None if plain is None else plain.completed(key, upload, etags, condition)
+            if told is not None:
+                return info_of(key, size, told, self._read_stamp)
+        except Unclear:
+            was_sent = True
         try:
             answer = self._client.run(
                 "complete_multipart_upload",
@@ -299,11 +332,13 @@ class S3Service:
                 **condition,
             )
         except StorageError as error:
-            etags = [str(part["ETag"]).strip('"') for part in parts]
-            return self._unless_ours(key, error, lambda stamp: is_composed_of(stamp, etags))
+            named = [etag.strip('"') for etag in etags]
+            return self._unless_ours(key, error, lambda stamp: is_composed_of(stamp, named), was_sent=was_sent)
         return info_of(key, size, answer, self._read_stamp)
 
     def _abort(self, key: str, upload: str) -> None:
+        if self._plain is not None and self._plain.given_up(key, upload):
+            return
         # What keeps the abort from working keeps whoever reads the original error busy enough.
         with suppress(StorageError):
             self._client.run("abort_multipart_upload", Key=key, UploadId=upload)
@@ -437,8 +472,20 @@ class S3Service:
 
     def close(self) -> None:
         """Leave the connections of the filesystem to it, which may be the user's and closes them with itself."""
+        self._threads.close()
         if self._direct is not None:
             self._direct.close()
+
+
+def _pieces(key: str, read: PartReader, size: int, part_bytes: int) -> Iterator[Part]:
+    """Yield the parts of an upload as they are read; empty content is one empty part."""
+    sent = number = 0
+    while sent < size or not number:
+        part = read(min(part_bytes, size - sent))
+        sent, number = sent + len(part), number + 1
+        if not part and size:
+            raise PreconditionFailed(f"{shown(key)}: {sent} of {size} bytes could be read", path=key)
+        yield number, part
 
 
 def _named_part(number: int, answer: Mapping[str, Any]) -> Dict[str, Any]:

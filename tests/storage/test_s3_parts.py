@@ -1,0 +1,253 @@
+"""Uploads in parts by plain requests: how many are on their way, what is tried again, and what becomes of the rest."""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import Any, Iterator, List, cast
+
+import pytest
+from between import Wire, between
+from object_servers import S3Server
+
+from syncengine.errors import AccessDenied, PreconditionFailed, StorageError, Throttled, Unavailable
+from syncengine.storage.conformance import Bytes
+from syncengine.storage.objects import s3_parts
+from syncengine.storage.objects.exchange import Answer, Lost, Unsent
+from syncengine.storage.objects.s3_parts import (
+    OF_ALL_UPLOADS,
+    OF_ONE_UPLOAD,
+    Part,
+    PartThreads,
+    PlainParts,
+    plain_headers,
+)
+from syncengine.storage.objects.s3_unmade import Deferred
+from syncengine.storage.objects.service import Headers
+from syncengine.storage.protocol import ABSENT, exactly
+
+pytest.importorskip("obstore", reason="without it the filesystem serves, and plain requests are not made")
+
+MIB = 1 << 20
+LARGE = os.urandom(20 * MIB + 3)
+
+
+@pytest.fixture(params=["moto", "seaweedfs"])
+def server(request: pytest.FixtureRequest) -> S3Server:
+    found: S3Server = request.getfixturevalue(request.param)
+    return found
+
+
+@pytest.fixture
+def wire(moto: S3Server) -> Iterator[Wire]:
+    with between(moto.url) as found:
+        yield found
+
+
+@pytest.fixture(autouse=True)
+def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(s3_parts, "_PAUSE_SECONDS", 0)
+
+
+def on_their_way(server: S3Server, bucket: str) -> int:
+    return len(server.filesystem().call_s3("list_multipart_uploads", Bucket=bucket).get("Uploads", ()))
+
+
+# Threads
+
+
+def numbered(count: int) -> Iterator[Part]:
+    return ((number, b"%d" % number) for number in range(1, count + 1))
+
+
+def test_parts_come_back_in_their_order_and_few_are_on_their_way() -> None:
+    flying: List[int] = [0, 0]
+    lock, threads = threading.Lock(), PartThreads()
+
+    def send(part: Part) -> int:
+        with lock:
+            flying[0] += 1
+            flying[1] = max(flying)
+        if part[0] % 3 == 0:
+            threading.Event().wait(0.01)
+        with lock:
+            flying[0] -= 1
+        return part[0]
+
+    assert threads.sent(numbered(50), send) == list(range(1, 51))
+    assert 1 <= flying[1] <= OF_ONE_UPLOAD
+    threads.close()
+
+
+def test_an_upload_goes_on_by_itself_where_others_hold_all_places() -> None:
+    threads, release = PartThreads(), threading.Event()
+    started = threading.Semaphore(0)
+
+    def held(part: Part) -> int:
+        started.release()
+        release.wait(20)
+        return part[0]
+
+    uploads = [threading.Thread(target=threads.sent, args=(numbered(OF_ONE_UPLOAD), held)) for _ in range(2)]
+    for upload in uploads:
+        upload.start()
+    for _ in range(OF_ALL_UPLOADS):
+        assert started.acquire(timeout=20)
+
+    assert threads.sent(numbered(5), lambda part: part[0]) == [1, 2, 3, 4, 5]
+    release.set()
+    for upload in uploads:
+        upload.join()
+    threads.close()
+
+
+def test_after_a_failure_nothing_is_on_its_way_any_more() -> None:
+    threads, sent = PartThreads(), []
+
+    def send(part: Part) -> None:
+        if part[0] == 2:
+            raise Unavailable("the second part")
+        sent.append(part[0])
+
+    with pytest.raises(Unavailable):
+        threads.sent(numbered(50), send)
+    after = len(sent)
+    assert threads.sent(numbered(50), lambda part: part[0]) == list(range(1, 51))
+    assert len(sent) == after < 49
+    threads.close()
+
+
+# Requests
+
+
+def test_a_large_upload_takes_plain_requests_only(server: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    bucket = server.bucket()
+    client = server.client(bucket)
+    made: List[str] = []
+    monkeypatch.setattr(Deferred, "__getattr__", lambda _, name: made.append(name))
+
+    first = client.write("large.html", Bytes(LARGE), expect=ABSENT, mtime_ns=1_500_000_000_500_000_000)
+    second = client.write("large.html", Bytes(LARGE[::-1]), expect=exactly(first))
+    for refused in (ABSENT, exactly(first)):
+        with pytest.raises(PreconditionFailed):
+            client.write("large.html", Bytes(LARGE), expect=refused)
+
+    assert made == []
+    monkeypatch.undo()
+    assert server.content(bucket, "large.html") == LARGE[::-1]
+    assert client.stat("large.html").stamp.same_version(second)
+    assert on_their_way(server, bucket) == 0
+
+
+@pytest.mark.parametrize("status", [500, 503])
+def test_a_part_that_failed_is_sent_again(wire: Wire, status: int) -> None:
+    bucket = wire.server.bucket()
+    client = wire.server.client(bucket)
+    wire.refused["large"] = status
+
+    client.write("large", Bytes(LARGE), expect=ABSENT)
+
+    assert not wire.refused
+    assert wire.server.content(bucket, "large") == LARGE
+
+
+class Answering:
+    """Answers every request alike, and counts them."""
+
+    def __init__(self, answer: Any) -> None:
+        self.asked = 0
+        self._answer = answer
+
+    def ask(self, *_: Any, **__: Any) -> Answer:
+        self.asked += 1
+        if isinstance(self._answer, Exception):
+            raise self._answer
+        return Answer(self._answer, {}, b"<Error><Message>it said &amp; so</Message></Error>")
+
+
+@pytest.mark.parametrize(
+    ("answer", "error", "attempts"),
+    [
+        (403, AccessDenied, 1),
+        (404, StorageError, 1),
+        (400, StorageError, 1),
+        (408, Unavailable, 4),
+        (429, Throttled, 4),
+        (503, Throttled, 4),
+        (500, Unavailable, 4),
+        (200, Unavailable, 4),
+        (Lost("reset"), Unavailable, 4),
+        (Unsent("refused"), Unavailable, 4),
+    ],
+)
+def test_a_part_that_cannot_be_sent_is_tried_again_only_where_that_may_help(
+    answer: Any, error: Any, attempts: int
+) -> None:
+    direct: Any = Answering(answer)
+
+    with pytest.raises(StorageError) as caught:
+        PlainParts(direct).sent("k", "upload", (1, b"x"))
+
+    assert (type(caught.value), direct.asked) == (error, attempts)
+    assert isinstance(answer, Exception) or "it said & so" in str(caught.value)
+
+
+@pytest.mark.parametrize("answer", [403, 500, 204, Lost("reset"), Unsent("refused")])
+def test_an_upload_that_cannot_be_begun_plainly_is_begun_otherwise(answer: Any) -> None:
+    assert PlainParts(cast("Any", Answering(answer))).begun("k", Headers()) is None
+
+
+@pytest.mark.parametrize(
+    ("headers", "sent"),
+    [
+        (Headers(), {}),
+        (
+            Headers(content_type="text/html", storage_class="GLACIER", metadata={"Mtime": "1.5"}),
+            {"Content-Type": "text/html", "x-amz-storage-class": "GLACIER", "x-amz-meta-mtime": "1.5"},
+        ),
+        (Headers(content_type="text/html\r\nx: y"), None),
+        (Headers(metadata={"name": "ü"}), None),
+        (Headers(metadata={"a:b": "c"}), None),
+        (Headers(metadata={"a": " padded"}), None),
+    ],
+)
+def test_headers_are_sent_only_as_plain_text(headers: Headers, sent: Any) -> None:
+    assert plain_headers(headers) == sent
+
+
+def test_an_upload_that_fails_leaves_no_parts(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
+    bucket = wire.server.bucket()
+    client = wire.server.client(bucket)
+    monkeypatch.setattr(s3_parts, "_ATTEMPTS", 1)
+    wire.refused["large"] = 500
+
+    with pytest.raises(Unavailable):
+        client.write("large", Bytes(LARGE), expect=ABSENT)
+
+    assert on_their_way(wire.server, bucket) == 0
+    assert wire.server.keys(bucket) == ()
+
+
+@pytest.mark.parametrize("way", ["no answer", "a failure"])
+def test_a_completion_whose_answer_was_lost_is_recognised_as_ours(wire: Wire, way: str) -> None:
+    bucket = wire.server.bucket()
+    client = wire.server.client(bucket)
+    (wire.losing if way == "no answer" else wire.failing).add("large completed")
+
+    stamp = client.write("large", Bytes(LARGE), expect=ABSENT)
+
+    assert not (wire.losing | wire.failing)
+    assert wire.server.content(bucket, "large") == LARGE
+    assert client.stat("large").stamp.same_version(stamp)
+    assert on_their_way(wire.server, bucket) == 0
+
+
+def test_a_completion_that_was_refused_before_it_was_done_is_asked_for_again(wire: Wire) -> None:
+    bucket = wire.server.bucket()
+    client = wire.server.client(bucket)
+    wire.refused["large completed"] = 500
+
+    client.write("large", Bytes(LARGE), expect=ABSENT)
+
+    assert not wire.refused
+    assert wire.server.content(bucket, "large") == LARGE
