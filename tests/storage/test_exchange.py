@@ -6,12 +6,12 @@ import socket
 import ssl
 import threading
 from contextlib import contextmanager, suppress
-from typing import Iterator, List, Optional
+from typing import Iterator, List, Optional, Tuple
 
 import pytest
 import trustme
 
-from syncengine.storage.objects.exchange import Connections, Lost, Unsent
+from syncengine.storage.objects.exchange import Answer, Connections, Lost, Unsent, answer_to
 
 
 class Speaker:
@@ -97,6 +97,43 @@ def test_every_framing_is_read(said: bytes) -> None:
 
         connections.close()
     assert (found.status, found.content) == (200, b"content")
+
+
+CHUNKED = answer(
+    *("HTTP/1.1 200 OK", "Transfer-Encoding: chunked"),
+    content=b"3\r\ncon\r\n20000;x=y\r\n" + bytes(0x20000) + b"\r\n4\r\ntent\r\n0\r\nEnd: yes\r\n\r\n",
+)
+WHOLE = answer("HTTP/1.1 200 OK", f"Content-Length: {0x20007}", content=b"con" + bytes(0x20000) + b"tent")
+
+
+def read(said: bytes, most: int) -> Tuple[Answer, bool, int]:
+    """Read an answer that comes in pieces of *most* bytes; return also how much of what was said was taken."""
+    reading = answer_to("GET")
+    wanted, at = next(reading), 0
+    while True:
+        piece = said[at : at + min(most, wanted)]
+        at += len(piece)
+        try:
+            wanted = reading.send(piece)
+        except StopIteration as ended:
+            return (*ended.value, at)
+
+
+@pytest.mark.parametrize("said", [CHUNKED, WHOLE])
+@pytest.mark.parametrize("most", [1, 2, 3, 7, 4096, 1 << 20])
+def test_an_answer_is_read_whatever_pieces_it_comes_in(said: bytes, most: int) -> None:
+    found, stays_open, at = read(said, most)
+
+    assert found.content == b"con" + bytes(0x20000) + b"tent"
+    assert (at, stays_open) == (len(said), True)
+
+
+@pytest.mark.parametrize("said", [CHUNKED, WHOLE])
+def test_what_follows_an_answer_leaves_its_connection_unused(said: bytes) -> None:
+    found, stays_open, at = read(said + b"HTTP", 1 << 20)
+
+    assert found.content == b"con" + bytes(0x20000) + b"tent"
+    assert stays_open is (at == len(said)), "unless it was left to be found by the next one"
 
 
 @pytest.mark.parametrize(

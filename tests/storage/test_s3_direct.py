@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from datetime import datetime, timezone
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import permutations
-from typing import Any, Dict, Iterator, List, Mapping, Optional
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple
 from unittest.mock import patch
 
 import botocore.auth
@@ -168,12 +168,13 @@ def usual_environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
 _SCAN = """
 import sys, syncengine
 found = sorted(entry.path for entry in syncengine.scan(sys.argv[1]).entries)
-print(len(found), "s3fs" in sys.modules, "botocore" in sys.modules)
+heavy = ("s3fs", "botocore", "fsspec", "obstore", "asyncio", "concurrent", "logging", "html")
+print(len(found), *(name for name in heavy if name in sys.modules))
 """
 
 
 @pytest.mark.usefixtures("with_obstore")
-def test_a_listing_needs_neither_s3fs_nor_botocore(moto: S3Server) -> None:
+def test_a_listing_needs_neither_s3fs_nor_what_that_needs(moto: S3Server) -> None:
     bucket = moto.bucket()
     moto.fill(bucket, {"a": b"1", "b/c": b"2", "marker/": b"", "odd//key": b"3"})
     environment = {**os.environ, "FSSPEC_S3": json.dumps({"key": KEY, "secret": SECRET, "endpoint_url": moto.url})}
@@ -182,7 +183,7 @@ def test_a_listing_needs_neither_s3fs_nor_botocore(moto: S3Server) -> None:
         [sys.executable, "-c", _SCAN, f"s3://{bucket}"], env=environment, capture_output=True, text=True, check=True
     )
 
-    assert said.stdout.split() == ["2", "False", "False"]
+    assert said.stdout.split() == ["2"]
 
 
 # Pages
@@ -290,6 +291,86 @@ def test_objects_of_one_page_are_told_of_in_one_order() -> None:
     assert objects_in(mixed.replace(b"<Contents>", b"<Contents><Size>1</Size>", 1)) == []
 
 
+HEX, PARTS = "0123456789abcdef" * 2, "0123456789abcdef" * 2 + "-12"
+
+
+@pytest.mark.parametrize(
+    ("written", "etag", "digests"),
+    [
+        (f'"{HEX}"', HEX, (f"etag:{HEX}",)),
+        (f"&quot;{PARTS}&quot;", PARTS, (f"etag:{PARTS}",)),
+        (f"&#34;{PARTS}&#34;", PARTS, (f"etag:{PARTS}",)),
+        (HEX, HEX, (f"etag:{HEX}",)),
+        (f"&quot;{HEX.upper()}&quot;", HEX.upper(), ()),
+        (f"&quot;{HEX}-&quot;", f"{HEX}-", ()),
+        ('"opaque"', "opaque", ()),
+        ("&quot;&quot;", None, ()),
+        ("", None, ()),
+    ],
+)
+def test_an_etag_is_a_digest_where_it_is_one_whatever_is_beside_it(
+    written: str, etag: Optional[str], digests: Tuple[str, ...]
+) -> None:
+    alone = page("a").decode().replace(f'"{"0" * 32}"', written)
+    beside = page("a", "b").decode().replace(f'"{"0" * 32}"', written, 1)
+    among = page("a", "b").decode().replace(f'"{"0" * 32}"', written)
+
+    stamp = Stamp(size=1, mtime_ns=1_767_225_600_000_000_000, etag=etag, digests=digests)
+    plain = Stamp(size=1, mtime_ns=1_767_225_600_000_000_000, etag="0" * 32, digests=(f"etag:{'0' * 32}",))
+    assert objects_in(alone.encode()) == [ObjectInfo("a", stamp)]
+    assert objects_in(beside.encode()) == [ObjectInfo("a", stamp), ObjectInfo("b", plain)]
+    assert objects_in(among.encode()) == [ObjectInfo("a", stamp), ObjectInfo("b", stamp)]
+
+
+@pytest.mark.parametrize(
+    ("written", "nanoseconds"),
+    [
+        ("2026-01-01T00:00:01Z", 1_000_000_000),
+        ("2026-01-01T00:00:01.000Z", 1_000_000_000),
+        ("2026-01-01T00:00:01.5Z", 1_500_000_000),
+        ("2026-01-01T00:01:00.012Z", 60_012_000_000),
+        ("2026-01-01T00:00:00.123456789Z", 123_456_789),
+    ],
+)
+def test_a_time_is_read_to_the_nanosecond(written: str, nanoseconds: int) -> None:
+    told = page("a").decode().replace("2026-01-01T00:00:00.000Z", written)
+
+    assert objects_in(told.encode())[0].stamp.mtime_ns == 1_767_225_600_000_000_000 + nanoseconds
+
+
+@pytest.mark.parametrize(
+    ("written", "in_url", "key"),
+    [
+        ("a+b%20c", True, "a b c"),
+        ("a+b%20c", False, "a+b%20c"),
+        ("a&amp;b", False, "a&b"),
+        ("%C3%BC&amp;%26amp;", True, "ü&&amp;"),
+        ("100%25", True, "100%"),
+        ("plain/ü", True, "plain/ü"),
+    ],
+)
+def test_a_key_is_read_as_it_is_written(written: str, in_url: bool, key: str) -> None:
+    encoding = b"<EncodingType>url</EncodingType></ListBucketResult>" if in_url else b"</ListBucketResult>"
+    beside = page(written, "beside").replace(b"</ListBucketResult>", encoding)
+
+    assert [info.key for info in objects_in(beside)] == [key, "beside"]
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        b"<Contents><Key>c</Key></Contents>",
+        b'<Contents kind="x"><Key>c</Key></Contents>',
+        b"<Contents></Contents>",
+        b"<Contents>",
+    ],
+)
+def test_no_object_of_a_page_is_passed_over(odd: bytes) -> None:
+    whole = page("a", "b")
+    for place in (whole.index(b"<Contents>"), whole.index(b"</ListBucketResult>")):
+        assert objects_in(whole[:place] + odd + whole[place:]) == []
+
+
 @pytest.mark.parametrize(
     "answer",
     [
@@ -303,6 +384,8 @@ def test_objects_of_one_page_are_told_of_in_one_order() -> None:
         (200, page("a").replace(b"false", b"true")),
         (200, page("a").replace(b"<Size>", b"<Length>")),
         (200, page("a&#10;b")),
+        (200, page("a", "b").replace(b'"0', b"&#48;", 1)),
+        (200, page("a").replace(b"</Size>", b"</Size><Key>b</Key>")),
         (200, page("a").replace(b"<Size>1</Size>", b"<Size>1</Size><Size>2</Size>")),
         (200, page("a", "b").replace(b"<Key>b</Key>", b"").replace(b"</Contents>", b"<Key>b</Key></Contents>", 1)),
     ],

@@ -24,6 +24,7 @@ _IDLE_SECONDS = 2.0
 _RECEIVED_BYTES = 1 << 18
 _RECEIVED_FIRST_BYTES = 1 << 13
 """A head, and what is small. To make room for more takes longer than to read it."""
+_RECEIVED_CHUNKS_BYTES = 1 << 16
 _SENT_BYTES = 1 << 16
 _MOST_HEADER_BYTES = 1 << 17
 _WITHOUT_CONTENT = (204, 304)
@@ -190,7 +191,8 @@ _More = Generator[int, bytes, bytes]
 @define(eq=False)
 class _Reader:
     _read: bytes = field(default=b"", init=False)
-    """What has come and was not taken yet."""
+    _at: int = field(default=0, init=False)
+    """How much of what has come was taken: cutting that off for each of many chunks copies the rest every time."""
 
     def answer(self, method: str) -> Reading:
         version, status, headers = _told((yield from self._until(b"\r\n\r\n")))
@@ -206,47 +208,51 @@ class _Reader:
         else:
             content, stays_open = (yield from self._rest()), False
         # More than was announced belongs to no request.
-        return Answer(status, headers, content), stays_open and not self._read
+        return Answer(status, headers, content), stays_open and self._at == len(self._read)
 
     def _chunks(self, coding: str) -> _More:
         if coding.lower() != "chunked":
             raise ValueError(f"the transfer coding {coding!r} is unknown")
         chunks = []
         while True:
-            line = yield from self._until(b"\r\n")
+            line = yield from self._until(b"\r\n", _RECEIVED_CHUNKS_BYTES)
             size = _number(line.partition(b";")[0].decode("latin-1").strip(), 16)
             if not size:
                 break
-            chunks.append((yield from self._taken(size)))
-            if (yield from self._taken(2)) != b"\r\n":
+            chunk = yield from self._taken(size + 2, _RECEIVED_CHUNKS_BYTES)
+            if not chunk.endswith(b"\r\n"):
                 raise ValueError("a chunk is longer than it says")
+            chunks.append(chunk[:-2])
         while (yield from self._until(b"\r\n")):
             pass  # trailers
         return b"".join(chunks)
 
-    def _until(self, end: bytes) -> _More:
-        while end not in self._read:
-            if len(self._read) > _MOST_HEADER_BYTES:
+    def _until(self, end: bytes, most: int = _RECEIVED_FIRST_BYTES) -> _More:
+        while (found := self._read.find(end, self._at)) < 0:
+            if len(self._read) - self._at > _MOST_HEADER_BYTES:
                 raise ValueError("a header never ends")
-            self._read += yield from _more(_RECEIVED_FIRST_BYTES)
-        found, _, self._read = self._read.partition(end)
-        return found
+            self._read, self._at = self._read[self._at :] + (yield from _more(most)), 0
+        taken = self._read[self._at : found]
+        self._at = found + len(end)
+        return taken
 
-    def _taken(self, size: int) -> _More:
-        if len(self._read) >= size:
-            taken, self._read = self._read[:size], self._read[size:]
+    def _taken(self, size: int, least: int = 0) -> _More:
+        """Return the next *size* bytes; of what follows them, up to *least* bytes in all are fetched with them."""
+        taken = self._read[self._at : self._at + size]
+        self._at += len(taken)
+        pieces, missing = [taken], size - len(taken)
+        if not missing:
             return taken
-        pieces, missing = [self._read], size - len(self._read)
-        self._read = b""
         while missing:
-            piece = yield from _more(missing)
-            pieces.append(piece)
-            missing -= len(piece)
+            self._read = yield from _more(max(missing, least))
+            self._at = min(missing, len(self._read))
+            pieces.append(self._read[: self._at])
+            missing -= self._at
         return b"".join(pieces)
 
     def _rest(self) -> _More:
         """Return what comes until the server ends the connection, which then is the end of the answer."""
-        pieces, self._read = [self._read], b""
+        pieces, self._at = [self._read[self._at :]], len(self._read)
         while True:
             piece = yield _RECEIVED_BYTES
             if not piece:
