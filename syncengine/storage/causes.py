@@ -6,7 +6,6 @@ error sees all of them, one below the other.
 
 from __future__ import annotations
 
-from traceback import format_exception_only
 from typing import Iterable, List, Optional, Tuple
 
 from .translation import redacted
@@ -40,6 +39,8 @@ def _chain(error: BaseException) -> List[BaseException]:
 
 def _texts(error: BaseException) -> List[str]:
     inner = [text for member in getattr(error, "exceptions", ()) for text in _texts(member)]
+    from traceback import format_exception_only
+
     return [*format_exception_only(type(error), error), repr(error), *inner]
 
 

@@ -12,6 +12,7 @@ from attrs import frozen
 
 from ..core.paths import shown
 from ..errors import RecipeError
+from . import fsspec_facts
 from .causes import shown_cause
 from .translation import SECRET_PARAMETER, redacted
 
@@ -123,14 +124,13 @@ def _read(filesystem_class: Any, part: str) -> Tuple[Dict[str, Any], Any]:
 
 def configured_options(filesystem_class: Any, protocol: str, options: Mapping[str, Any]) -> Dict[str, Any]:
     """Return *options* with what fsspec's configuration has for the protocol besides."""
-    from fsspec.config import apply_config, conf  # type: ignore[import-untyped]
-
+    configuration = fsspec_facts.configuration()
     if not is_sshfs(filesystem_class):
-        configured: Dict[str, Any] = apply_config(filesystem_class, dict(options))
+        configured: Dict[str, Any] = configuration.apply_config(filesystem_class, dict(options))
         return configured
     # fsspec gives the class the one of its two names by which it happens to be asked for first.
     other = "ssh" if protocol == "sftp" else "sftp"
-    return {**conf.get(other, {}), **conf.get(protocol, {}), **options}
+    return {**configuration.conf.get(other, {}), **configuration.conf.get(protocol, {}), **options}
 
 
 def _refuse_signed(part: str) -> None:

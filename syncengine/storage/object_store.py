@@ -7,19 +7,14 @@ Directories exist by the keys below them. Who speaks to the service is in ``obje
 
 from __future__ import annotations
 
-import mimetypes
 from contextlib import contextmanager
 from typing import Any, Callable, Dict, Iterator, Mapping, Optional, Sequence, Tuple
 
 from attrs import evolve
 
-from ..core.comparator import PARTS
 from ..core.entry import Entry, Kind, Listed, Stamp
-from ..core.object_headers import METADATA, NAMES
 from ..core.paths import refusal, shown
 from ..errors import NotFound, PreconditionFailed, StorageError, Unsupported
-from .digests import digest_of
-from .drivers.content import Incoming, collected
 from .objects.conditions import ConditionMemory, Conditions
 from .objects.doubtful_names import DoubtfulNames
 from .objects.listing import ObjectListing
@@ -162,6 +157,8 @@ class ObjectStorageClient:
 
     def write(self, path: str, content: Source, *, expect: Precondition, mtime_ns: Optional[int] = None) -> Stamp:
         """Write an object by one commit and return the stamp that the service gave it."""
+        from .drivers.content import Incoming, collected
+
         key = self.listable_key(path)
         headers = self.headers_of(path, content, mtime_ns)
         incoming = Incoming(content)
@@ -242,6 +239,10 @@ class ObjectStorageClient:
 
         The storage class stays behind: the name of one service's class is no word to another.
         """
+        import mimetypes
+
+        from ..core.object_headers import METADATA, NAMES
+
         given: Headers = getattr(content, "headers", None) or _NO_HEADERS
         metadata = dict(given.metadata)
         if mtime_ns is not None:
@@ -396,6 +397,8 @@ class ObjectStorageClient:
 
     def digest(self, path: str, algorithm: str, *, expect: Optional[Stamp] = None) -> str:
         """Return ``algorithm:value`` of exactly the expected version: as the service says it, else by reading."""
+        from .digests import digest_of
+
         found = self._standing(path, expect).stamp
         known = found.digest(algorithm)
         if known is None:
@@ -408,6 +411,8 @@ class ObjectStorageClient:
 
     def stored_digests(self, path: str, *, expect: Optional[Stamp] = None) -> Tuple[str, ...]:
         """Return what the service keeps of exactly the expected version, and its ETag of parts of a known size."""
+        from ..core.comparator import PARTS
+
         found = self._standing(path, expect).stamp
         key = self.key(path)
         told = {*found.digests, *self.service.digests(key, expect=found)}

@@ -10,7 +10,6 @@ import base64
 import binascii
 import re
 from datetime import datetime, timezone
-from email.utils import parsedate_to_datetime
 from typing import Any, Callable, Dict, Mapping, Optional, Tuple
 
 from attrs import evolve, frozen
@@ -84,6 +83,8 @@ def hexadecimal(algorithm: str, value: Any, length: int) -> Tuple[str, ...]:
 
 def http_date(value: Any) -> Optional[int]:
     """Return the time in an HTTP header in nanoseconds."""
+    from email.utils import parsedate_to_datetime
+
     try:
         return nanoseconds(parsedate_to_datetime(value))
     except (TypeError, ValueError):

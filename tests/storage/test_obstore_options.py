@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
-from typing import Any, Dict
+from typing import Any, Dict, List
 
 import pytest
 import s3fs
@@ -19,7 +21,7 @@ from syncengine.cli.__main__ import commands
 from syncengine.core.entry import Entry
 from syncengine.storage.conformance import Bytes
 from syncengine.storage.location import locate
-from syncengine.storage.objects.obstore_options import StoreOptions
+from syncengine.storage.objects.obstore_options import Store, StoreOptions
 from syncengine.storage.objects.obstore_s3 import s3_options
 from syncengine.storage.objects.opening import reason_against
 from syncengine.storage.protocol import ABSENT
@@ -116,6 +118,44 @@ def test_without_obstore_the_filesystem_serves_alone(moto: S3Server, monkeypatch
     client.write("a", Bytes(b"1"), expect=ABSENT)
 
     assert "obstore is not installed" in client.why
+
+
+def test_a_store_is_made_when_it_is_asked_for_and_once_whoever_asks() -> None:
+    made: List[object] = []
+    began = threading.Barrier(8)
+
+    def make() -> object:
+        made.append(object())
+        return made[-1]
+
+    store = Store(make)
+    assert not made
+
+    def ask(_: int) -> object:
+        began.wait(20)
+        return store()
+
+    with ThreadPoolExecutor(8) as threads:
+        found = set(threads.map(ask, range(8)))
+
+    assert found == set(made)
+    assert len(made) == 1
+
+
+def test_a_store_that_cannot_be_made_is_tried_again() -> None:
+    answers: List[Any] = [ValueError("no such region"), "store"]
+
+    def make() -> Any:
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    store = Store(make)
+    with pytest.raises(ValueError, match="region"):
+        store()
+
+    assert (store(), store()) == ("store", "store")
 
 
 def test_nobody_is_told_to_install_what_would_not_be_used(monkeypatch: pytest.MonkeyPatch) -> None:

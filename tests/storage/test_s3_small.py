@@ -148,7 +148,7 @@ def test_nothing_of_a_small_sync_needs_the_filesystem(moto: S3Server) -> None:
     client.prove()
     base = client.service._base
     base._client = None
-    client.service._obstore = None
+    client.service._store = None
 
     first = client.write("a", Bytes(b"1"), expect=ABSENT)
     second = client.write("a", Bytes(b"22"), expect=exactly(first))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -18,7 +19,8 @@ LARGE = "x" * (11 << 20)  # two parts
 CONTENTS = {"a": "1", "d/b ü": "22", "d/empty": "", "tab\there": "333", "large": LARGE}
 _RUN = """
 import json, sys
-sys.modules["obstore"] = None
+if sys.argv[2:] == ["hidden"]:
+    sys.modules["obstore"] = None
 import syncengine
 clients = [syncengine.locate(place, options=options).open() for place, options in json.loads(sys.argv[1])]
 reports = [syncengine.sync(*clients, mode="source-to-destination").raise_for_status() for _ in range(2)]
@@ -61,7 +63,8 @@ class Place:
 
 def _synced(source: Place, destination: Place) -> Any:
     """Sync twice in a process of its own; return how much each run did, and who served what buckets there were."""
-    command = [sys.executable, "-W", "error", "-c", _RUN, json.dumps([source.address, destination.address])]
+    places = json.dumps([source.address, destination.address])
+    command = [sys.executable, "-W", "error", "-c", _RUN, places, "hidden"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     said = json.loads(done.stdout)
@@ -87,3 +90,23 @@ def test_all_is_done_without_obstore(route: str, moto: S3Server, tmp_path: Path)
     expected = {**CONTENTS, "a": "other"}
     del expected["d/empty"]
     assert destination.files() == expected
+
+
+def test_an_obstore_that_cannot_be_imported_is_done_without(moto: S3Server, tmp_path: Path) -> None:
+    broken = write(tmp_path / "broken", {"obstore/__init__.py": "raise ImportError('built for another system')"})
+    source, destination = Place(moto.bucket(), moto), Place(write(tmp_path / "files", {}))
+    source.put(CONTENTS)
+    places = json.dumps([source.address, destination.address])
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(broken), os.environ.get("PYTHONPATH", "")])}
+
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", _RUN, places],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["done"] == [5, 0]
+    assert destination.files() == CONTENTS

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 import threading
 import time
 from contextlib import suppress
@@ -138,6 +137,8 @@ def read_record(place: str, layout: int, now: float) -> Dict[str, Any]:
 
 def write_record(place: str, record: Dict[str, Any]) -> None:
     """Keep *record* at *place*; what cannot be kept is found out again."""
+    import tempfile
+
     folder = os.path.dirname(place)
     with suppress(OSError):
         os.makedirs(folder, exist_ok=True)

@@ -43,20 +43,18 @@ _FIELDS = {name.lower(): field for field, name in HEADER_NAMES.items()}
 
 
 class FastService:
-    """*base* with reads and small writes through the obstore store *store* of the same bucket.
+    """*base* with reads and small writes through the obstore store of the same bucket that *store* gives.
 
-    *secrets* appear in no message.
+    *store* is asked when the first of them is due, and for each; None says that there is none. *secrets* appear in no
+    message.
     """
 
-    def __init__(self, base: ObjectService, store: Any, *, secrets: Iterable[str] = ()) -> None:
-        import obstore
-
+    def __init__(self, base: ObjectService, store: Callable[[], Optional[Any]], *, secrets: Iterable[str] = ()) -> None:
         self.facts = base.facts
         self.bucket = base.bucket
         self._base = base
         self._dialect = DIALECTS[base.facts.name]
         self._store = store
-        self._obstore: Any = obstore
         self._secrets = tuple(secrets)
         self._marks_ranges = True
 
@@ -74,12 +72,13 @@ class FastService:
 
     def head(self, key: str) -> Optional[ObjectInfo]:
         """Look at one object, None where it is missing; in S3 without its storage class and additional digests."""
-        if not self._dialect.looks or _UNSPEAKABLE.search(key):
+        store = self._store_for(key) if self._dialect.looks else None
+        if store is None:
             return self._base.head(key)
 
         def call() -> Optional[ObjectInfo]:
             try:
-                result = self._obstore.get(self._store, key, options={"head": True})
+                result = _obstore().get(store, key, options={"head": True})
             except FileNotFoundError:
                 return None
             return self._info(key, result.meta, result.attributes)
@@ -88,11 +87,12 @@ class FastService:
 
     def get(self, key: str, limit: int, *, expect: Optional[Stamp] = None) -> Tuple[ObjectInfo, bytes]:
         """Open one version by one request: what the service tells about it, and its first bytes."""
-        if _UNSPEAKABLE.search(key):
+        store = self._store_for(key)
+        if store is None:
             return self._base.get(key, limit, expect=expect)
 
         def call() -> Tuple[ObjectInfo, bytes]:
-            result = self._obstore.get(self._store, key, options=pinned(expect))
+            result = _obstore().get(store, key, options=pinned(expect))
             info = self._info(key, result.meta, result.attributes)
             check_version(key, expect, info.stamp)
             return info, _beginning(result, info.stamp.size, limit)
@@ -113,12 +113,13 @@ class FastService:
         """Return the bytes from *start* up to before *end* of exactly the expected version."""
         if end <= start:
             return b""
-        if not self._marks_ranges or _UNSPEAKABLE.search(key):
+        store = self._store_for(key) if self._marks_ranges else None
+        if store is None:
             return self._base.read(key, start, end, expect=expect)
         options = {**pinned(expect), "range": (start, end)}
 
         def call() -> bytes:
-            result = self._obstore.get(self._store, key, options=options)
+            result = _obstore().get(store, key, options=options)
             check_version(key, expect, self._dialect.stamp(result.meta))
             return bytes(result.bytes())
 
@@ -135,15 +136,20 @@ class FastService:
         """Write an object in one request under the condition *expect*."""
         mode = self._mode(expect)
         attributes = self._attributes(headers)
-        if mode is None or attributes is None or _UNSPEAKABLE.search(key):
+        store = None if mode is None or attributes is None else self._store_for(key)
+        if store is None:
             return self._base.put(key, content, expect=expect, headers=headers)
 
         def call() -> ObjectInfo:
             # A condition is always one request; without one, parts would be sent above a few megabytes.
-            result = self._obstore.put(self._store, key, content, mode=mode, use_multipart=False, attributes=attributes)
+            result = _obstore().put(store, key, content, mode=mode, use_multipart=False, attributes=attributes)
             return ObjectInfo(key, self._dialect.written(content, result), headers)
 
         return self._bordered(key, call)
+
+    def _store_for(self, key: str) -> Optional[Any]:
+        """Return the store, None where it cannot spell *key*, or where there is none."""
+        return None if _UNSPEAKABLE.search(key) else self._store()
 
     def _mode(self, expect: Precondition) -> Any:
         """Return a condition in obstore's words, None where the expected version has no name."""
@@ -218,6 +224,12 @@ class FastService:
             raise
         except Exception as error:  # noqa: BLE001 - obstore's classes have no base of their own below Exception
             raise _translated(error, key, self._secrets) from shown_cause(error, self._secrets)
+
+
+def _obstore() -> Any:
+    import obstore
+
+    return obstore
 
 
 def check_version(key: str, expect: Optional[Stamp], found: Stamp) -> None:

@@ -7,6 +7,7 @@ store that leaves out encryption or a proxy would be faster, and wrong.
 
 from __future__ import annotations
 
+import threading
 from datetime import datetime, timedelta, timezone
 from typing import Any, Callable, Collection, Dict, List, Mapping, Optional, cast
 
@@ -30,6 +31,26 @@ class StoreOptions:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}>"
+
+
+class Store:
+    """A store that is made by *make* when it is first asked for, once; None where obstore cannot be imported.
+
+    Making it takes as long as listing a thousand objects, which needs none.
+    """
+
+    def __init__(self, make: Callable[[], Optional[Any]]) -> None:
+        self._make = make
+        self._made: List[Optional[Any]] = []
+        self._lock = threading.Lock()
+
+    def __call__(self) -> Optional[Any]:
+        """Return the store; raises what making it raises."""
+        if not self._made:
+            with self._lock:
+                if not self._made:
+                    self._made.append(self._make())
+        return self._made[0]
 
 
 def missing() -> Optional[str]:

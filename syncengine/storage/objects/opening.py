@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from importlib import import_module
+from importlib.util import find_spec
 from typing import Any, Callable, Iterable, Mapping, Optional, Tuple, Union
 
 from attrs import frozen
@@ -13,7 +14,7 @@ from ..causes import shown_cause
 from ..object_store import ObjectStorageClient
 from ..quirks import family_of, qualified_names
 from ..translation import translated
-from .obstore_options import StoreOptions, missing
+from .obstore_options import Store, StoreOptions, missing, store_of
 from .service import ObjectService
 
 _BESIDE = "obstore reads and writes, and {} does what obstore cannot"
@@ -74,10 +75,13 @@ def unmade_client(
     from .s3_unmade import Deferred, plain_options
 
     bucket, _, root = path.strip("/").partition("/")
-    found = plain_options(options, bucket, os.environ) if bucket and missing() is None else None
+    # Whether it is there, not whether it can be imported: that takes as long as a page of a listing, which needs none.
+    is_installed = find_spec("obstore") is not None
+    found = plain_options(options, bucket, os.environ) if bucket and is_installed else None
     if found is None:
         return object_client(make(), path, identity=identity, storage=storage, secrets=secrets)
-    service = _beside(_FAMILIES["s3"], Deferred(make), bucket, found, tuple(secrets))
+    hidden = tuple(secrets)
+    service = _beside(_FAMILIES["s3"], Deferred(make), bucket, found, _store(found, bucket, hidden), hidden)
     return ObjectStorageClient(service, root, identity=identity, storage=storage, why=_BESIDE.format("s3fs"))
 
 
@@ -91,7 +95,9 @@ def service_for(filesystem: Any, bucket: str, *, secrets: Tuple[str, ...] = ()) 
             found = _options(family, filesystem, bucket, secrets)
             if isinstance(found, StoreOptions):
                 package = type(filesystem).__module__.partition(".")[0]
-                return _beside(family, filesystem, bucket, found, secrets), _BESIDE.format(package)
+                store = _store(found, bucket, secrets)
+                store()
+                return _beside(family, filesystem, bucket, found, store, secrets), _BESIDE.format(package)
         except StorageError as error:
             # Whatever keeps obstore from being set up, the filesystem itself can tell the user, or serve all the same.
             found = f"obstore could not be set up: {error}"
@@ -111,12 +117,25 @@ def reason_against(filesystem: Any) -> Optional[str]:
     return next(iter(family.options_function("reasons")(filesystem)), None) or missing()
 
 
+def _store(options: StoreOptions, bucket: str, secrets: Tuple[str, ...]) -> Store:
+    """Return what makes the store of *bucket* once it is needed; raises StorageError then, where it cannot be made."""
+
+    def make() -> Optional[Any]:
+        try:
+            return store_of(options)
+        except ImportError:
+            return None
+        except Exception as error:  # noqa: BLE001 - obstore's classes have no base of their own below Exception
+            raise translated(error, bucket, secrets=secrets) from shown_cause(error, secrets)
+
+    return Store(make)
+
+
 def _beside(
-    family: _Family, filesystem: Any, bucket: str, options: StoreOptions, secrets: Tuple[str, ...]
+    family: _Family, filesystem: Any, bucket: str, options: StoreOptions, store: Store, secrets: Tuple[str, ...]
 ) -> ObjectService:
     """Return a service through obstore that leaves to *filesystem* what obstore cannot do."""
     from .fast import FastService
-    from .obstore_options import store_of
 
     direct = None
     if family.module == "s3":
@@ -125,15 +144,11 @@ def _beside(
         direct = direct_to(options)
     given = {} if direct is None else {"direct": direct}
     base = family.base(filesystem, bucket, secrets=secrets, **given)
-    try:
-        store = store_of(options)
-        if direct is None:
-            return FastService(base, store, secrets=secrets)
-        from .s3_small import SmallObjects
+    if direct is None:
+        return FastService(base, store, secrets=secrets)
+    from .s3_small import SmallObjects
 
-        return SmallObjects(base, store, direct, secrets=secrets)
-    except Exception as error:  # noqa: BLE001 - obstore's classes have no base of their own below Exception
-        raise translated(error, bucket, secrets=secrets) from shown_cause(error, secrets)
+    return SmallObjects(base, store, direct, secrets=secrets)
 
 
 def _options(family: _Family, filesystem: Any, bucket: str, secrets: Tuple[str, ...]) -> Union[StoreOptions, str]:

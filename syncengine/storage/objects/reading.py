@@ -9,8 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Callable, Deque, Optional
+from typing import TYPE_CHECKING, Callable, Deque, Optional
 
 from attrs import define, field
 
@@ -18,6 +17,9 @@ from ...core.entry import Stamp
 from ...core.paths import shown
 from ...errors import PreconditionFailed, StorageError, Unavailable
 from .service import Headers, ObjectInfo
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future, ThreadPoolExecutor
 
 FIRST_BYTES = 4 << 20
 """Up to this size an object comes with the request that opens it."""
@@ -41,6 +43,8 @@ class RangePool:
 
     def submit(self, fetch: Fetch, start: int, end: int) -> Optional[Future[bytes]]:
         """Begin to fetch a range, or return None where as many as may be are held already."""
+        from concurrent.futures import ThreadPoolExecutor
+
         if not self._slots.acquire(blocking=False):
             return None
         with self._lock:

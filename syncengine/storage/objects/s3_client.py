@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any, Dict, Iterable, Mapping, Optional
+from typing import TYPE_CHECKING, Any, Dict, Iterable, Mapping, Optional
 
 from ...errors import StorageError, Unsupported
 from .border import Border
-from .loop import Loop
 from .s3_listing import by_text, read_pages_by_text
+
+if TYPE_CHECKING:
+    from .loop import Loop
 
 # Where botocore itself decides on checksums; a narrower event would come before that.
 _RANGE_EVENT = "before-parameter-build"
@@ -23,9 +25,15 @@ class S3Client:
 
     def __init__(self, filesystem: Any, bucket: str, *, secrets: Iterable[str] = ()) -> None:
         self.border = Border(secrets, lambda error: error_code(error) == "NoSuchBucket")
-        self.loop = Loop(filesystem)
         self._filesystem = filesystem
         self._bucket = bucket
+
+    @property
+    def loop(self) -> Loop:
+        """The loop of the filesystem, which most listings never ask for."""
+        from .loop import Loop
+
+        return Loop(self._filesystem)
 
     @property
     def options(self) -> Mapping[str, Any]:

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import os
 import re
-from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timezone
-from typing import Any, Iterator, List, Mapping, Optional, Tuple
+from functools import partial
+from threading import Thread
+from typing import Any, Callable, Iterator, List, Mapping, Optional, Tuple
 from urllib.parse import urlsplit
 
 from attrs import define, field
@@ -37,6 +38,31 @@ class BrokenOff(Unclear):
     def __init__(self, message: str, token: Optional[str]) -> None:
         super().__init__(message)
         self.token = token
+
+
+class _Coming(Thread):
+    """A page on its way; loading concurrent.futures, with queues and a log, takes half as long as fetching the page."""
+
+    def __init__(self, fetch: Callable[[], bytes]) -> None:
+        super().__init__(name="syncengine-listing")
+        self._fetch = fetch
+        self._content = b""
+        self._failure: Optional[BaseException] = None
+        self.start()
+
+    def run(self) -> None:
+        """Fetch the page."""
+        try:
+            self._content = self._fetch()
+        except BaseException as error:  # noqa: BLE001 - it is raised again, where it is waited for
+            self._failure = error
+
+    def result(self) -> bytes:
+        """Wait for the page and return it; raises what kept it from coming."""
+        self.join()
+        if self._failure is not None:
+            raise self._failure
+        return self._content
 
 
 @define(eq=False)
@@ -69,21 +95,24 @@ class DirectS3:
         if start_after:
             asked["start-after"] = start_after
         token: Optional[str] = None
-        with ThreadPoolExecutor(1, thread_name_prefix="syncengine-listing") as ahead:
-            try:
-                content = self._page(asked)
-                while True:
-                    following = _next_token(content)
-                    # Whoever asks for small pages will hardly want the next one.
-                    fetched = following and page_size >= FULL_PAGE
-                    coming = ahead.submit(self._page, _continued(asked, following)) if fetched else None
-                    yield _objects(content)
-                    if following is None:
-                        return
-                    token = following
-                    content = self._page(_continued(asked, token)) if coming is None else coming.result()
-            except Unclear as error:
-                raise BrokenOff(str(error), token) from error
+        coming: Optional[_Coming] = None
+        try:
+            content = self._page(asked)
+            while True:
+                following = _next_token(content)
+                # Whoever asks for small pages will hardly want the next one.
+                if following and page_size >= FULL_PAGE:
+                    coming = _Coming(partial(self._page, _continued(asked, following)))
+                yield _objects(content)
+                if following is None:
+                    return
+                token = following
+                content = self._page(_continued(asked, token)) if coming is None else coming.result()
+        except Unclear as error:
+            raise BrokenOff(str(error), token) from error
+        finally:
+            if coming is not None:
+                coming.join()
 
     def _page(self, query: Mapping[str, str]) -> bytes:
         answer = self.ask("GET", "", {}, query=query)

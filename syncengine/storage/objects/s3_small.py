@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import re
 from datetime import datetime
-from email.utils import parsedate_to_datetime
 from functools import lru_cache
-from html import unescape
 from typing import Any, Dict, Iterable, Mapping, Optional, Tuple
 from urllib.parse import quote
 
@@ -157,6 +155,8 @@ class SmallObjects(FastService):
         self, new: str, origin: ObjectInfo, origin_bucket: str, *, expect: Precondition
     ) -> Conversation[Optional[ObjectInfo]]:
         """Copy as ``copy`` does; return None where that was refused, or is no matter of one short request."""
+        from html import unescape
+
         sent = self._copying(f"{origin_bucket}/{origin.key}", origin, expect)
         answer = None if sent is None else (yield from self._done("PUT", new, sent))
         if answer is None:
@@ -219,6 +219,8 @@ def _info(key: str, size: int, answer: Answer) -> ObjectInfo:
 
 @lru_cache(maxsize=1024)
 def _moment(text: str) -> Optional[datetime]:
+    from email.utils import parsedate_to_datetime
+
     try:
         return parsedate_to_datetime(text)
     except (TypeError, ValueError):

@@ -14,13 +14,14 @@ from types import SimpleNamespace
 from typing import Any, Callable, Dict, Mapping, Optional, Tuple
 
 from attrs import field, frozen
-from fsspec import AbstractFileSystem  # type: ignore[import-untyped]
 
+from .. import fsspec_facts
 from .obstore_options import PROXIES, StoreOptions
 from .obstore_s3 import AUTHORITIES, address, client_options, s3_reasons
 
 _PROTOCOLS = ("s3", "s3a")
-_CLASS = "s3fs.S3FileSystem"
+_CLASSES = ("s3fs.S3FileSystem", "s3fs.core.S3FileSystem")
+"""What fsspec calls it before and after it was imported."""
 _CONNECT_SECONDS, _READ_SECONDS = 5, 15
 """The limits of s3fs."""
 _OPTIONS = {
@@ -40,10 +41,23 @@ _HARMLESS = {
 _TELLING = ("AWS_", "BOTO", *PROXIES)
 
 
-class S3Address(AbstractFileSystem):  # type: ignore[misc]
-    """Stands for the class of s3fs where only its rules of URLs matter: its protocols; the rest is fsspec's own."""
+class S3Address:
+    """Stands for the class of s3fs where only its rules of URLs matter, which are those of fsspec for most classes."""
 
     protocol = _PROTOCOLS
+
+    @staticmethod
+    def _get_kwargs_from_urls(url: str) -> Dict[str, Any]:
+        return {}
+
+    @classmethod
+    def _strip_protocol(cls, url: str) -> str:
+        for protocol in cls.protocol:
+            for begins in (f"{protocol}://", f"{protocol}::"):
+                if url.startswith(begins):
+                    url = url[len(begins) :]
+                    break
+        return url.rstrip("/")
 
 
 class Unmade:
@@ -76,15 +90,11 @@ class Deferred:
 
 def address_class(protocol: str, url: str) -> Optional[Any]:
     """Return what stands for the class of s3fs in reading *url*, None where the class itself has to read it."""
-    from fsspec.registry import known_implementations, registry  # type: ignore[import-untyped]
-
     if protocol not in _PROTOCOLS or "?" in url or "#" in url:
         return None
-    if known_implementations.get(protocol, {}).get("class") != _CLASS or find_spec("s3fs") is None:
+    if find_spec("s3fs") is None or find_spec("obstore") is None:
         return None
-    made = registry.get(protocol)
-    is_plain = made is None or f"{made.__module__}.{made.__qualname__}" == "s3fs.core.S3FileSystem"
-    return S3Address if is_plain and find_spec("obstore") is not None else None
+    return S3Address if fsspec_facts.class_name(protocol) in _CLASSES else None
 
 
 def plain_options(options: Mapping[str, Any], bucket: str, environment: Mapping[str, str]) -> Optional[StoreOptions]:
