@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any, Callable, Dict, Tuple
 
 import pytest
@@ -77,6 +78,15 @@ def test_the_condition_and_the_headers_go_with_the_content(wire: Callable[..., W
         (None, None),
     ]
     assert all(each["x-amz-meta-mtime"] == "1.5" and each["content-type"] == "text/plain" for each in sent)
+
+
+def test_what_was_written_is_remembered_by_the_digest_that_its_signature_needed(wire: Callable[..., Wire]) -> None:
+    service = service_at(wire((200, {"ETag": f'"{ETAG}"', "x-amz-version-id": "v1"}, b"")).url)
+
+    stamp = service.put("k", b"content", expect=ABSENT, headers=Headers()).stamp
+
+    digests = (f"etag:{ETAG}", "sha256:" + hashlib.sha256(b"content").hexdigest())
+    assert stamp == Stamp(7, etag=ETAG, version="v1", digests=digests)
 
 
 @pytest.mark.parametrize("value", ["a\r\nx-amz-acl: public-read", "ü", " led by a blank", "tab\there"])

@@ -12,7 +12,7 @@ import re
 from datetime import datetime, timezone
 from functools import partial
 from threading import Thread
-from typing import Any, Callable, Iterator, List, Mapping, Optional, Tuple
+from typing import Callable, Iterator, List, Mapping, Optional, Tuple
 from urllib.parse import urlsplit
 
 from attrs import define, field
@@ -72,15 +72,22 @@ class DirectS3:
     address: str
     options: StoreOptions = field(repr=False)
     _connections: Connections = field(init=False, repr=False)
-    _host: str = field(init=False)
     _path: str = field(init=False)
+    _own: Mapping[str, str] = field(init=False)
+    """The headers of every request."""
+    _region: str = field(init=False)
+    _lasting: Optional[Credentials] = field(default=None, init=False, repr=False)
     _held: Optional[Tuple[datetime, Credentials]] = field(default=None, init=False, repr=False)
     """Credentials that expire, and until when they are good."""
 
     def __attrs_post_init__(self) -> None:
-        """Read the address once."""
-        place = urlsplit(self.address)
-        self._host, self._path = place.netloc, place.path
+        """Read once what every request needs."""
+        place, config = urlsplit(self.address), self.options.config
+        payer = {"X-Amz-Request-Payer": "requester"} if config.get("request_payer") else {}
+        self._path, self._own, self._region = place.path, {"Host": place.netloc, **payer}, str(config["region"])
+        if self.options.credentials is None and not config.get("skip_signature"):
+            key, secret, token = config["access_key_id"], config["secret_access_key"], config.get("session_token")
+            self._lasting = Credentials(key, secret, token)
         connect, read = (self.options.client[name].total_seconds() for name in ("connect_timeout", "read_timeout"))
         self._connections = Connections(self.address, connect, read)
 
@@ -160,34 +167,34 @@ class DirectS3:
         headers: Mapping[str, str],
         *,
         content: bytes = b"",
+        digest: Optional[str] = None,
         query: Optional[Mapping[str, str]] = None,
     ) -> Asked:
         """Return a signed request about *key*, empty for the bucket; it is good for some minutes.
 
-        Raises Unsent where credentials that expire cannot be had.
+        *digest* is that of the content, computed here where nobody knows it. Raises Unsent where credentials that
+        expire cannot be had.
         """
         path = encoded_path(f"{self._path}/{key}" if key else self._path or "/")
         text = encoded_query(query) if query else ""
-        sent = self._signed(method, path, text, {"Host": self._host, **headers}, content)
+        sent = self._signed(method, path, text, {**self._own, **headers}, content, digest)
         return Asked(self._connections, method, f"{path}?{text}" if text else path, sent, content)
 
     def _signed(
-        self, method: str, path: str, query: str, headers: Mapping[str, str], content: bytes
+        self, method: str, path: str, query: str, headers: Mapping[str, str], content: bytes, digest: Optional[str]
     ) -> Mapping[str, str]:
-        given = {**headers, "X-Amz-Request-Payer": "requester"} if self.options.config.get("request_payer") else headers
         now = datetime.now(timezone.utc)
-        credentials = self._credentials(now)
+        credentials = self._lasting or self._credentials(now)
         if credentials is None:
-            return given
-        region, payload = str(self.options.config["region"]), digest_of_body(content) if content else NOTHING
-        return signed(method, path, query, given, credentials=credentials, region=region, now=now, payload=payload)
+            return headers
+        payload = digest or (digest_of_body(content) if content else NOTHING)
+        return signed(
+            method, path, query, headers, credentials=credentials, region=self._region, now=now, payload=payload
+        )
 
     def _credentials(self, now: datetime) -> Optional[Credentials]:
-        config: Mapping[str, Any] = self.options.config
-        if config.get("skip_signature"):
+        if self.options.credentials is None or self.options.config.get("skip_signature"):
             return None
-        if self.options.credentials is None:
-            return Credentials(config["access_key_id"], config["secret_access_key"], config.get("session_token"))
         if self._held is None or now >= self._held[0]:
             try:
                 provided = self.options.credentials()

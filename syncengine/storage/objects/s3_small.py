@@ -26,6 +26,7 @@ from .fast import HEADER_NAMES, FastService, check_version
 from .s3_direct import DirectS3
 from .s3_values import condition_parameters, info_of, quoted
 from .service import Headers, ObjectInfo, ObjectService
+from .signing import digest_of_body
 
 SMALL_BYTES = 1 << 20
 """Up to this size content goes and comes in one piece."""
@@ -104,29 +105,47 @@ class SmallObjects(FastService):
     ) -> Conversation[Optional[ObjectInfo]]:
         """Write a small object as ``put`` does; return None where that was refused, or cannot be asked plainly."""
         given = self._given(expect, headers) if len(content) <= SMALL_BYTES else None
-        answer = None if given is None else (yield from self._done("PUT", key, given, content))
+        if given is None:
+            return None
+        # Its signature needs the digest, so this one to remember costs no second pass over the content.
+        digest = digest_of_body(content)
+        answer = yield from self._done("PUT", key, given, content, digest)
         if answer is None:
             return None
-        told = {"e_tag": answer.etag or None, "version": answer.headers.get("x-amz-version-id")}
-        return ObjectInfo(key, self._dialect.written(content, told), headers)
+        told = _READ_STAMP(_told(answer))
+        stamp = Stamp(len(content), None, told.etag, told.version, (*told.digests, f"sha256:{digest}"))
+        return ObjectInfo(key, stamp, headers)
 
     def _given(self, expect: Precondition, headers: Headers) -> Optional[Dict[str, str]]:
         """Return what is sent besides the content, None where it cannot be said in plain text."""
-        named = {name: getattr(headers, field) for field, name in HEADER_NAMES.items() if getattr(headers, field)}
-        own = {_METADATA + name.lower(): value for name, value in headers.metadata.items()}
-        given = {**named, **own}
         condition = _condition(expect)
-        plain = all(_PLAIN.fullmatch(text) for text in (*given, *given.values()))
-        if condition is None or headers.storage_class or not plain or any(":" in name for name in own):
+        if condition is None or headers.storage_class:
             return None
+        given = {}
+        for field, name in HEADER_NAMES.items():
+            value = getattr(headers, field)
+            if value:
+                given[name] = value
+        for name, value in headers.metadata.items():
+            if ":" in name:
+                return None
+            given[_METADATA + name.lower()] = value
+        for text in (*given, *given.values()):
+            if not _PLAIN.fullmatch(text):
+                return None
         return {**given, **condition}
 
     def _done(
-        self, method: str, key: str, headers: Mapping[str, str], content: bytes = b""
+        self,
+        method: str,
+        key: str,
+        headers: Mapping[str, str],
+        content: bytes = b"",
+        digest: Optional[str] = None,
     ) -> Conversation[Optional[Answer]]:
         """Return the answer to a write that was done, None where it was refused; raises what may be tried again."""
         try:
-            answer = yield self._direct.asked(method, key, headers, content=content)
+            answer = yield self._direct.asked(method, key, headers, content=content, digest=digest)
         except Unsent:
             return None
         except Lost as error:

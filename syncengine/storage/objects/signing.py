@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from datetime import datetime
+from datetime import datetime, timezone
 from functools import lru_cache
-from typing import Dict, Mapping, Optional
+from typing import Dict, Mapping, Optional, Tuple
 from urllib.parse import quote
 
 from attrs import field, frozen
@@ -69,14 +69,13 @@ def signed(
 
     *path* and *query* are encoded already; *now* is in UTC.
     """
-    moment = _moment(now.replace(microsecond=0))
+    moment = _moment(int(now.timestamp()))
     scope = f"{moment[:8]}/{region}/s3/aws4_request"
     given = {**headers, "X-Amz-Date": moment, "X-Amz-Content-SHA256": payload}
     if credentials.token:
         given["X-Amz-Security-Token"] = credentials.token
-    lines = sorted([(name.lower(), " ".join(value.split())) for name, value in given.items()])
-    names = ";".join([name for name, _ in lines])
-    listed = "".join([f"{name}:{value}\n" for name, value in lines])
+    order, names = _order(tuple(given))
+    listed = "".join([f"{small}:{' '.join(given[name].split())}\n" for small, name in order])
     request = "\n".join((method, path, query, listed, names, payload))
     text = "\n".join((_ALGORITHM, moment, scope, hashlib.sha256(request.encode()).hexdigest()))
     signature = _keyed(_key(credentials.secret, scope), text).hex()
@@ -84,9 +83,19 @@ def signed(
     return {**given, "Authorization": authorization}
 
 
+# Thousands of requests are signed within a second, and with headers of the same few names.
+
+
 @lru_cache(maxsize=2)
-def _moment(second: datetime) -> str:
-    return second.strftime("%Y%m%dT%H%M%SZ")
+def _moment(second: int) -> str:
+    return datetime.fromtimestamp(second, timezone.utc).strftime("%Y%m%dT%H%M%SZ")
+
+
+@lru_cache(maxsize=32)
+def _order(names: Tuple[str, ...]) -> Tuple[Tuple[Tuple[str, str], ...], str]:
+    """Return the names of headers in the order of a signature, each in small letters and as it is, and their list."""
+    order = sorted((name.lower(), name) for name in names)
+    return tuple(order), ";".join(small for small, _ in order)
 
 
 @lru_cache(maxsize=8)
