@@ -8,6 +8,7 @@ Directories exist by the keys below them. Who speaks to the service is in ``obje
 from __future__ import annotations
 
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any, Callable, Dict, Iterator, Mapping, Optional, Sequence, Tuple
 
 from attrs import evolve
@@ -239,16 +240,16 @@ class ObjectStorageClient:
 
         The storage class stays behind: the name of one service's class is no word to another.
         """
-        import mimetypes
-
-        from ..core.object_headers import METADATA, NAMES
-
         given: Headers = getattr(content, "headers", None) or _NO_HEADERS
         metadata = dict(given.metadata)
         if mtime_ns is not None:
             metadata["mtime"] = mtime_text(mtime_ns)
-        guessed = given.content_type or mimetypes.guess_type(path, strict=False)[0] or ""
+        guessed = given.content_type or _type_by_ending(path.rpartition("/")[2].lstrip(".").partition(".")[2])
         ruled = self.headers_for(path)
+        if given is _NO_HEADERS and not ruled:
+            return Headers(guessed, metadata=metadata)  # nearly every file
+        from ..core.object_headers import METADATA, NAMES
+
         metadata.update({name[len(METADATA) :]: ruled[name] for name in ruled if name.startswith(METADATA)})
         kept = {} if given is _NO_HEADERS else {name: getattr(given, name) for name in _KEPT_HEADERS}
         fields = {name: ruled[name] for name in NAMES if name in ruled}
@@ -442,6 +443,18 @@ class _Sized:
 
     def finish(self) -> None:
         """Say nothing: the content was checked when it was collected."""
+
+
+@lru_cache(maxsize=1024)
+def _type_by_ending(ending: str) -> str:
+    """Return what a name with this *ending* is taken to hold; trees hold many files and few kinds of them.
+
+    >>> _type_by_ending("tar.gz"), _type_by_ending("")
+    ('application/x-tar', '')
+    """
+    import mimetypes
+
+    return mimetypes.guess_type(f"name.{ending}", strict=False)[0] or ""
 
 
 def _filled(content: Any, size: int) -> bytes:

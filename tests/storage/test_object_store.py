@@ -410,6 +410,25 @@ def test_the_time_of_the_content_travels_as_rclone_keeps_it_and_comes_back(serve
     assert counting.calls == ["get"], "one request brings the content and its time"
 
 
+TYPES = {
+    "a.txt": "text/plain",
+    "A.TXT": "text/plain",
+    "d/a.tar.gz": "application/x-tar",
+    "1.2.txt": "text/plain",
+    ".a.txt": "text/plain",
+    "data:a?b#c.txt": "text/plain",
+    "d.txt/a": "",
+    ".txt": "",
+    "..txt": "",
+    "a.": "",
+}
+
+
+@pytest.mark.parametrize("name", TYPES)
+def test_the_type_of_an_object_is_guessed_by_the_ending_of_its_name_alone(name: str, moto: S3Server) -> None:
+    assert moto.client(moto.bucket()).headers_of(name, Bytes(b""), None).content_type == TYPES[name]
+
+
 @pytest.mark.parametrize("mtime_ns", [0, 1, TIME_NS, 1_600_000_000_000_000_000, -1_500_000_000, -1])
 def test_times_are_written_as_they_are_read(mtime_ns: int) -> None:
     assert mtime_of(Headers(metadata={"mtime": mtime_text(mtime_ns)})) == mtime_ns

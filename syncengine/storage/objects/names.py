@@ -20,6 +20,8 @@ def key_refusal(key: str, limit: int, forbidden: str = "") -> Optional[str]:
         return "holds bytes that are not text"
     if length > limit:
         return f"is {length} bytes long with the root, and this storage allows {limit}"
+    if not forbidden:
+        return None
     found = next((character for character in key if character in forbidden), None)
     return None if found is None else f"holds {found!r}"
 
