@@ -133,12 +133,14 @@ def stamp_line(stamp: Optional[Stamp]) -> str:
     """Return the text of ``line(stamp_record(stamp))``; None is null."""
     if stamp is None:
         return "null"
-    size, mtime_ns, file_id = stamp.size, stamp.mtime_ns, stamp.file_id
-    if stamp.etag is not None or stamp.version is not None or stamp.digests or size is None or size > SAFE_INTEGER:
+    size, mtime_ns, etag, file_id = stamp.size, stamp.mtime_ns, stamp.etag, stamp.file_id
+    if stamp.version is not None or size is None or size > SAFE_INTEGER:
         return line(stamp_record(stamp))
     time = "" if mtime_ns is None else f', "mtime_ns": "{mtime_ns}"'
+    name = "" if etag is None else f', "etag": {quoted(etag)}'
+    digests = f', "digests": [{", ".join(map(quoted, stamp.digests))}]' if stamp.digests else ""
     number = "" if file_id is None else f', "file_id": {quoted(file_id)}'
-    return f'{{"size": {size}{time}{number}}}'
+    return f'{{"size": {size}{time}{name}{digests}{number}}}'
 
 
 def operation_line(operation: Operation) -> str:
