@@ -439,10 +439,11 @@ for group in range(100000):
 
 @pytest.mark.parametrize("after", [0, 3, 11, 40])
 def test_after_a_kill_in_mid_commit_every_group_is_there_completely_or_not_at_all(tmp_path, after):
-    process = subprocess.Popen([sys.executable, "-c", CRASH, str(tmp_path)], stdout=subprocess.PIPE, text=True)
-    confirmed = next(int(line) for line in process.stdout if int(line) >= after)
-    process.send_signal(signal.SIGKILL)
-    confirmed = max([confirmed, *map(int, process.communicate(timeout=30)[0].split())])
+    with subprocess.Popen([sys.executable, "-c", CRASH, str(tmp_path)], stdout=subprocess.PIPE, text=True) as process:
+        confirmed = next(int(line) for line in process.stdout if int(line) >= after)
+        process.send_signal(signal.SIGKILL)
+        # Not communicate(), which does not know of lines that were read ahead.
+        confirmed = max([confirmed, *map(int, process.stdout)])
 
     with manager(tmp_path) as state:
         groups = [int(row.path[:6]) for row in state.rows()]
