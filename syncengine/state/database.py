@@ -6,7 +6,7 @@ import os
 import threading
 from contextlib import contextmanager, suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any, Iterable, Iterator, List, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Iterable, Iterator, List, Optional, Sequence, Set, Tuple
 
 from attrs import evolve
 
@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 
 _BUSY_SECONDS = 10.0
 ROWS_AT_A_TIME = 512
+_FEW = 512
+"""So many rows that stand among new ones are found sooner together than each by itself."""
 _HEADER_KEY = b"header"
 _BACKUP = "state.sqlite.copy"
 COMPANIONS = ("-wal", "-shm", "-journal")
@@ -103,15 +105,20 @@ class Draft:
     def put_all(self, rows: Iterable[Tuple[bytes, bytes]]) -> None:
         """Store many rows, position and content each, the last one of a position; like ``put`` for each of them."""
         made = sorted(dict(rows).items())
-        if not made or self._stands_between(made[0][0], made[-1][0]):
-            for position, payload in made:
-                self.put(position, payload)
-            return
-        # Nothing stands there: a first copy, which comes in key order, and the last group of one.
+        # A first copy comes nearly in key order: little of the groups before stands between what a group brings.
+        standing = self._standing_between(made[0][0], made[-1][0]) if made else set()
+        singly = made if len(standing) > _FEW else [row for row in made if row[0] in standing]
+        for position, payload in singly:
+            self.put(position, payload)
+        if len(singly) < len(made):
+            self._put_new([row for row in made if row[0] not in standing])
+
+    def _put_new(self, rows: Sequence[Tuple[bytes, bytes]]) -> None:
+        """Store rows where none stands, by a few statements."""
         if not self.header.undo_empty:
-            absent = [(position, seal(position, ABSENT), ABSENT) for position, _ in made]
+            absent = [(position, seal(position, ABSENT), ABSENT) for position, _ in rows]
             self._connection.executemany("insert or ignore into undo values (?, ?, ?)", absent)
-        sealed = [(position, seal(position, payload), payload) for position, payload in made]
+        sealed = [(position, seal(position, payload), payload) for position, payload in rows]
         self._connection.executemany("insert into rows values (?, ?, ?)", sealed)
         live = [position for position, _, payload in sealed if is_live(payload)]
         self._rows += len(sealed)
@@ -119,11 +126,10 @@ class Draft:
         self._live_files += sum(map(is_file, live))
         self._total += sum(checksum for _, checksum, _ in sealed)
 
-    def _stands_between(self, first: bytes, last: bytes) -> bool:
-        found = self._connection.execute(
-            "select 1 from rows where position between ? and ? limit 1", (first, last)
-        ).fetchone()
-        return found is not None
+    def _standing_between(self, first: bytes, last: bytes) -> Set[bytes]:
+        """Return the positions of rows, one more than a few at most."""
+        wanted = "select position from rows where position between ? and ? limit ?"
+        return {position for (position,) in self._connection.execute(wanted, (first, last, _FEW + 1))}
 
     def drop(self, position: bytes) -> None:
         """Remove a row if there is one, keeping it as an undo row."""

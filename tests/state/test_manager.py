@@ -308,6 +308,23 @@ def test_the_generation_before_the_last_is_kept_and_can_be_put_back(opened):
         state.check()
 
 
+@pytest.mark.parametrize("standing", [0, 1, 100, 2000])
+def test_a_group_that_comes_among_rows_of_others_is_recorded_and_put_back_whole(opened, standing):
+    others = [plain(f"{number:04}") for number in range(standing)]
+    group = {f"{number:04}{more}": plain(f"{number:04}{more}", 2) for number in range(0, 2000, 3) for more in ("", "x")}
+    with opened() as state:
+        record(state, others)
+        before = {row.path: row for row in state.rows()}
+
+        record(state, group.values(), number=2)
+
+        after = {row.path: row for row in state.rows()}
+        assert after == {**before, **{path: evolve(row, generation=state.generation) for path, row in group.items()}}
+        assert state.count_live() == len(after)
+        assert dict(state.undo_rows()) == {path: before.get(path) for path in group}
+        state.check()
+
+
 def test_the_first_generation_goes_back_to_nothing_without_keeping_it_twice(opened):
     with opened() as state:
         state.begin(run())
