@@ -164,7 +164,7 @@ Packed = Union[Listed, Run]
 
 
 class Listing:
-    """A listing of entries and problems that can be read in packs instead, once, one way or the other."""
+    """A listing of entries and problems in key order that can be read in packs instead, once, one way or the other."""
 
     def __init__(
         self,

@@ -145,8 +145,10 @@ class DirectoryScanner:
         listed = self.client.list(prefix, prune=self.prune) if self.prune is not None else self.client.list(prefix)
         if self.requests is not None:
             listed = self.requests.paced(listed, self._opens_another)
+        if isinstance(listed, Listing):
+            return listed.packs(ahead=self.ahead)
         if self.client.capabilities.listing_sorted:
-            return listed.packs(ahead=self.ahead) if isinstance(listed, Listing) else iter(listed)
+            return iter(listed)
         return iter(sorted(listed, key=lambda item: encoded(item.position)))
 
     def _broken_off(self, error: StorageError, prefix: str, last: str) -> Problem:

@@ -14,6 +14,7 @@ from typing import Any, Callable, Dict, Iterator, Mapping, Optional, Sequence, T
 from attrs import evolve
 
 from ..core.entry import Entry, Kind, Listed, Stamp
+from ..core.packs import Listing, Packed
 from ..core.paths import refusal, shown
 from ..errors import NotFound, PreconditionFailed, StorageError, Unsupported
 from .objects.conditions import ConditionMemory, Conditions
@@ -90,7 +91,12 @@ class ObjectStorageClient:
 
     def list(self, prefix: str = "", *, prune: Optional[Prune] = None) -> Iterator[Listed]:
         """Yield what lies below *prefix* in key order, a page at a time."""
-        return iter(ObjectListing(self.service, self._root, prefix, prune))
+
+        def read() -> Iterator[Packed]:
+            return iter(ObjectListing(self.service, self._root, prefix, prune))
+
+        # In key order by what it is: capabilities would first look for what an earlier run found out, on the disk.
+        return Listing(read, read, read)
 
     def stat(self, path: str) -> Optional[Entry]:
         """Look at one path, freshly; what only has keys below it is a directory.

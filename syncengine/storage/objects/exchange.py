@@ -10,7 +10,7 @@ import socket
 import time
 from collections import deque
 from functools import lru_cache
-from typing import TYPE_CHECKING, Deque, Dict, Generator, Mapping, Tuple
+from typing import TYPE_CHECKING, Any, Deque, Dict, Generator, Mapping, Tuple
 from urllib.parse import urlsplit
 from weakref import finalize
 
@@ -65,14 +65,15 @@ class Connections:
     read_seconds: float
     idle_seconds: float = field(default=_IDLE_SECONDS, init=False)
     _secure: bool = field(init=False)
-    _place: Tuple[str, int] = field(init=False)
+    _host: str = field(init=False)
+    _port: int = field(init=False)
     _idle: Deque[Tuple[float, socket.socket]] = field(factory=deque, init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
         """Read the address once."""
         parts = urlsplit(self.address)
         self._secure = parts.scheme == "https"
-        self._place = (parts.hostname or "", parts.port or (443 if self._secure else 80))
+        self._host, self._port = parts.hostname or "", parts.port or (443 if self._secure else 80)
         finalize(self, _close, self._idle)
 
     def ask(self, method: str, target: str, headers: Mapping[str, str], content: bytes = b"") -> Answer:
@@ -116,18 +117,23 @@ class Connections:
 
     def _made(self) -> socket.socket:
         try:
-            connection = socket.create_connection(self._place, self.connect_seconds)
+            connection = socket.create_connection((_spelled(self._host), self._port), self.connect_seconds)
         except OSError as error:
             raise Unsent(str(error)) from error
         try:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if self._secure:
-                connection = _trust().wrap_socket(connection, server_hostname=self._place[0])
+                connection = _trust().wrap_socket(connection, server_hostname=self._host)
             connection.settimeout(self.read_seconds)
         except OSError as error:
             connection.close()
             raise Unsent(str(error)) from error
         return connection
+
+
+def _spelled(host: str) -> Any:
+    """Return a host in bytes where it is ASCII: of a text Python loads all rules of international names first."""
+    return host.encode("ascii") if host.isascii() else host
 
 
 @lru_cache(maxsize=1)

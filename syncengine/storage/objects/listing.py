@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left, bisect_right
+from itertools import repeat
 from typing import Collection, Iterator, List, Optional, Sequence, Union
 
 from attrs import define, field
@@ -87,7 +88,7 @@ class ObjectListing:
 
     def _listed(self) -> Iterator[Listed]:
         if self.prune is None and self._hidden is None and self._is_plain():
-            return (Entry(name, _FILE, info.stamp) for name, info in zip(self._names, self._page))
+            return map(Entry, self._names, repeat(_FILE), [info.stamp for info in self._page])
         return self._judged()
 
     def _is_plain(self) -> bool:

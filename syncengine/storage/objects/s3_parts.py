@@ -11,9 +11,20 @@ import re
 import threading
 import time
 from collections import deque
-from concurrent.futures import Future, ThreadPoolExecutor
-from html import unescape
-from typing import Any, Callable, Deque, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple, TypeVar
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Callable,
+    Deque,
+    Dict,
+    Iterator,
+    List,
+    Mapping,
+    Optional,
+    Sequence,
+    Tuple,
+    TypeVar,
+)
 
 from attrs import define, field
 
@@ -23,6 +34,9 @@ from .exchange import Answer, Unclear, Unsent
 from .fast import HEADER_NAMES
 from .s3_direct import DirectS3
 from .service import Headers
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future, ThreadPoolExecutor
 
 _Sent = TypeVar("_Sent")
 Part = Tuple[int, bytes]
@@ -63,7 +77,7 @@ class PlainParts:
         given = plain_headers(headers)
         answer = None if given is None else self._asked("POST", key, given, {"uploads": ""})
         found = _UPLOAD_ID.search(_text(answer)) if answer is not None and answer.status == 200 else None
-        return None if found is None else unescape(found.group(1))
+        return None if found is None else _unescaped(found.group(1))
 
     def sent(self, key: str, upload: str, piece: Part) -> str:
         """Send one part and return its quoted ETag; what may pass is tried again, since a part replaces itself."""
@@ -103,7 +117,7 @@ class PlainParts:
         if found is None:
             raise Unclear(f"status {answer.status}")
         told = {name: answer.headers[header] for header, name in _TOLD.items() if header in answer.headers}
-        return {**told, "ETag": unescape(found.group(1))}
+        return {**told, "ETag": _unescaped(found.group(1))}
 
     def given_up(self, key: str, upload: str) -> bool:
         """Throw away the parts of an upload; say whether that was answered plainly."""
@@ -168,6 +182,8 @@ class PartThreads:
     def _begun(self, part: Part, send: Callable[[Part], _Sent]) -> Optional[Future[_Sent]]:
         if not self._slots.acquire(blocking=False):
             return None
+        from concurrent.futures import ThreadPoolExecutor
+
         with self._lock:
             if self._threads is None:
                 self._threads = ThreadPoolExecutor(OF_ALL_UPLOADS, thread_name_prefix="syncengine-part")
@@ -203,7 +219,13 @@ def _failure(key: str, answer: Optional[Answer]) -> StorageError:
 
 def _said(answer: Answer) -> str:
     found = _MESSAGE.search(_text(answer))
-    return shown(unescape(found.group(1))) if found else f"status {answer.status}"
+    return shown(_unescaped(found.group(1))) if found else f"status {answer.status}"
+
+
+def _unescaped(text: str) -> str:
+    from html import unescape
+
+    return unescape(text)
 
 
 def _text(answer: Optional[Answer]) -> str:
