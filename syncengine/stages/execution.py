@@ -92,7 +92,8 @@ class Execution:
             writes = (*together.failed, *together.left)
             if not together.gave_up:
                 break
-            together = HeldTogether(self.operations, self._one, self._is_stopped)
+            may_be_apart = together.may_be_apart
+            together = HeldTogether(self.operations, self._one, self._is_stopped, may_be_apart)
         apart = CopyingApart(self.operations, self._one, self._is_stopped)
         if self.workers > 1 or not apart.is_of_use(writes):
             yield from self._all(writes)

@@ -51,6 +51,8 @@ class HeldTogether:
     operations: SyncOperations
     one: Callable[[Operation], Outcome]
     stopped: Callable[[], bool]
+    may_be_apart: bool = True
+    """Whether another process may put files in their places; none is started after one that died."""
     left: List[Operation] = field(factory=list, init=False)
     """Those that were not begun."""
     failed: List[Operation] = field(factory=list, init=False)
@@ -62,7 +64,8 @@ class HeldTogether:
     _went_well: int = field(default=0, init=False)
     _apart: Optional[PlacingApart[_Begun]] = field(default=None, init=False)
     """Who puts in their places what arrives on this machine, None where this process does."""
-    _may_be_apart: bool = field(default=False, init=False)
+    _in_doubt: int = field(default=0, init=False)
+    """How many of the failed are no fault of a storage: the process that wrote them is gone."""
 
     def is_of_use(self, operations: Sequence[Operation]) -> bool:
         """Say whether several of *operations* can be performed here."""
@@ -84,9 +87,10 @@ class HeldTogether:
 
         most = min(self.operations.limits.workers or AT_ONCE, AT_ONCE, len(operations))
         together: Together[_Begun, Copied] = Together(most)
-        self._may_be_apart = len(operations) >= MANY
+        self.may_be_apart = self.may_be_apart and len(operations) >= MANY
         try:
             for said in together.said(self._conversations(operations)):
+                self._went_well += said.result is not None
                 if isinstance(said.result, Fetched):
                     yield from self._placed(said.key, said.result, said.seconds)
                 else:
@@ -98,11 +102,11 @@ class HeldTogether:
 
     def _placed(self, begun: _Begun, fetched: Fetched, seconds: float) -> Iterator[Outcome]:
         """Have another process put what has arrived in its place, this one where there are few files."""
-        if self._may_be_apart and self._apart is None:
+        if self.may_be_apart and self._apart is None:
             from .placing_apart import placing_apart
 
             self._apart = placing_apart()
-            self._may_be_apart = self._apart is not None
+            self.may_be_apart = self._apart is not None
         if self._apart is not None:
             yield from self._placed_apart(self._apart.place(begun, fetched, seconds))
             return
@@ -111,6 +115,8 @@ class HeldTogether:
     def _placed_apart(self, placed: Iterable[Placed[_Begun]]) -> Iterator[Outcome]:
         for key, fetched, seconds, made in placed:
             if isinstance(made, StorageError):
+                self.may_be_apart = False
+                self._in_doubt += 1
                 yield from self._ended(key, None, made, seconds)
             elif made is None:
                 yield from self._placed_here(key, fetched, seconds)
@@ -134,7 +140,6 @@ class HeldTogether:
         if made is None:
             self._leave(operation, error)
         else:
-            self._went_well += 1
             yield self.operations.transferred(operation, made, begun_ns, seconds)
         del self._under_way[id(operation)]
 
@@ -186,5 +191,5 @@ class HeldTogether:
         # What is no error of a storage may have been raised after a write was done.
         if error is not None and (not isinstance(error, StorageError) or error.retryable):
             self.operations.note_lost_answer(operation, error)
-        if isinstance(error, Throttled) or len(self.failed) > max(PATIENCE, self._went_well):
+        if isinstance(error, Throttled) or len(self.failed) - self._in_doubt > max(PATIENCE, self._went_well):
             self.gave_up = True

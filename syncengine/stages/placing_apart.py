@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from contextlib import suppress
 from typing import TYPE_CHECKING, Deque, Generic, Iterator, List, Optional, Tuple, TypeVar, Union
 
-from ..errors import Unavailable
+from ..errors import StorageError, Unavailable
 from ..storage.local_second import SecondProcess, is_of_use
 from ..storage.local_small import WRITE
+from .retention import border
 
 if TYPE_CHECKING:
     from ..storage.local_small import Content, Folder, Look, Request
@@ -45,7 +47,9 @@ class PlacingApart(Generic[_Key]):
         self._batch_bytes = 0
         self._batch_began = 0.0
         self._under_way: Deque[List[_Waiting[_Key]]] = deque()
-        self._is_gone = False
+        self._files_under_way = 0
+        self.is_gone = False
+        """Whether the process was found to be dead; everything is to be written here then."""
 
     def place(self, key: _Key, fetched: Fetched, seconds: float) -> Iterator[Placed[_Key]]:
         """Have one file placed; yield those that were answered meanwhile."""
@@ -54,7 +58,8 @@ class PlacingApart(Generic[_Key]):
             self._batch_began = now
         self._batch.append((key, fetched, seconds))
         self._batch_bytes += len(fetched.content)
-        if self._batch_bytes >= BATCH_BYTES or now >= self._batch_began + BATCH_SECONDS:
+        is_full = self._batch_bytes >= BATCH_BYTES or len(self._batch) >= self._second.room
+        if is_full or now >= self._batch_began + BATCH_SECONDS:
             yield from self._hand_over()
 
     def rest(self) -> Iterator[Placed[_Key]]:
@@ -72,27 +77,40 @@ class PlacingApart(Generic[_Key]):
         requests: List[Request] = []
         asked: List[_Waiting[_Key]] = []
         for each in batch:
-            place = None if self._is_gone else each[1].to_place()
+            place = None if self.is_gone else _place_of(each[1])
             if place is None:
                 yield (*each, None)
             else:
                 _add(requests, *place)
                 asked.append(each)
+        # Beyond its room each process could wait for the other to read.
+        while self._under_way and self._files_under_way + len(asked) > self._second.room:
+            yield from self._answered()
         if asked:
             self._second.ask(requests, len(asked))
             self._under_way.append(asked)
+            self._files_under_way += len(asked)
         while len(self._under_way) > AHEAD or (self._under_way and self._second.has_answered()):
             yield from self._answered()
 
     def _answered(self) -> Iterator[Placed[_Key]]:
         asked = self._under_way.popleft()
+        self._files_under_way -= len(asked)
         answers = self._second.answers()
         if answers is None:
-            self._is_gone = True
+            self.is_gone = True
             gone = Unavailable("the process that writes files was ended")
             yield from ((*each, gone) for each in asked)
             return
-        yield from ((*each, look) for each, look in zip(asked, answers[0]))
+        looks, spent, _ = answers
+        yield from ((key, fetched, seconds + spent, look) for (key, fetched, seconds), look in zip(asked, looks))
+
+
+def _place_of(fetched: Fetched) -> Optional[Tuple[Folder, Content]]:
+    """Return where a file goes; None where it is to be written here, which says what is wrong."""
+    with suppress(StorageError), border(fetched.file.target):
+        return fetched.to_place()
+    return None
 
 
 def placing_apart() -> Optional[PlacingApart[_Key]]:

@@ -208,16 +208,18 @@ class LocalStorageClient:
         folder = None if origin._follow else self.small_folder(new)
         if folder is None or (old and refusal(old) is not None):
             return None
-        return (origin._base + old, *folder)
+        place = _encoded(origin._base + old)
+        return None if place is None else (place, *folder)
 
     def small_folder(self, new: str) -> Optional[Folder]:
         """Return what ``local_small.written`` needs to know of the folder *new*, made here; None where it cannot."""
-        if not local_writing.CAN_BE_NAMELESS:
+        place = _encoded(self._base + new) if local_writing.CAN_BE_NAMELESS else None
+        if place is None:
             return None
         try:
             if new not in self._directories:
                 self._check_directories(new, make=True)
-            return (self._base + new, *self._directories[new])
+            return (place, *self._directories[new])
         except (OSError, StorageError):
             return None
 
@@ -228,8 +230,9 @@ class LocalStorageClient:
 
         The folders on the way are made here.
         """
-        folder = self.small_folder(parent(path)) if refusal(path) is None else None
-        return None if folder is None else (folder, (path.rpartition("/")[2], content, mtime_ns, mode))
+        name = _encoded(path.rpartition("/")[2]) if refusal(path) is None else None
+        folder = None if name is None else self.small_folder(parent(path))
+        return None if folder is None or name is None else (folder, (name, content, mtime_ns, mode))
 
     @_translating
     def move(self, old: str, new: str, *, expect: Precondition, expect_origin: Optional[Stamp] = None) -> Stamp:
@@ -492,4 +495,15 @@ def small_file(old: str, new: str, expect: Stamp, mtime_ns: Optional[int], mode:
         return None
     if refusal(new) is not None or (old != new and refusal(old) is not None):
         return None
-    return old.rpartition("/")[2], new.rpartition("/")[2], (size, sent_ns, number), mtime_ns, mode
+    old_name, new_name = _encoded(old.rpartition("/")[2]), _encoded(new.rpartition("/")[2])
+    if old_name is None or new_name is None:
+        return None
+    return old_name, new_name, (size, sent_ns, number), mtime_ns, mode
+
+
+def _encoded(name: str) -> Optional[bytes]:
+    """Return a name as the system has it, None where this process cannot spell it."""
+    try:
+        return os.fsencode(name)
+    except UnicodeEncodeError:
+        return None

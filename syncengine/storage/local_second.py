@@ -43,32 +43,34 @@ class SecondProcess:
     """
 
     def __init__(self) -> None:
+        self._process: Optional[int] = None
         asked, self._asking = os.pipe()
         answered, answering = os.pipe()
+        self._answered = open(answered, "rb")  # noqa: SIM115 - closed by ``end``
+        self._counts: Deque[int] = deque()
         try:
-            self._process: Optional[int] = _started(asked, answering)
-        except OSError:
-            os.close(self._asking)
-            os.close(answered)
+            self._process = _started(asked, answering)
+            _widen(self._asking)
+            self.room = _widen(answered) // _ANSWER_BYTES
+        except BaseException:
+            self.end()
             raise
         finally:
             os.close(asked)
             os.close(answering)
-        _widen(self._asking)
-        self.room = _widen(answered) // _ANSWER_BYTES
-        self._answered = open(answered, "rb")  # noqa: SIM115 - closed by ``end``
-        self._counts: Deque[int] = deque()
 
     def end(self) -> None:
         """End the process at once, if it is there: it is idle, or nobody waits for what it does."""
         from signal import SIGKILL
 
-        process, self._process = self._process, None
-        if process is None:
+        if self._answered.closed:
             return
-        with suppress(ProcessLookupError, ChildProcessError):
-            os.kill(process, SIGKILL)
-            os.waitpid(process, 0)
+        if self._process is not None:
+            with suppress(ProcessLookupError, ChildProcessError):
+                os.kill(self._process, SIGKILL)
+                os.waitpid(self._process, 0)
+            # Only now: whoever was interrupted here ends it once more.
+            self._process = None
         os.close(self._asking)
         self._answered.close()
 

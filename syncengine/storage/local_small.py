@@ -22,13 +22,14 @@ if TYPE_CHECKING:
 
     Look = Tuple[int, int, str]
     """Size, modification time and inode of a version, the inode as a stamp has it."""
-    Folder = Tuple[str, int, int]
-    """Where files go, with the device and the inode that were found there."""
-    Folders = Tuple[str, str, int, int]
+    Folder = Tuple[bytes, int, int]
+    """Where files go, with the device and the inode that were found there. Names are bytes, as the system has them:
+    another process may spell them otherwise."""
+    Folders = Tuple[bytes, bytes, int, int]
     """Where files come from, and a Folder."""
-    File = Tuple[str, str, Look, Optional[int], Optional[int]]
+    File = Tuple[bytes, bytes, Look, Optional[int], Optional[int]]
     """The arguments of ``_copied``: old name, new name, the version, its time and permissions to be."""
-    Content = Tuple[str, bytes, Optional[int], Optional[int]]
+    Content = Tuple[bytes, bytes, Optional[int], Optional[int]]
     """The arguments of ``_written``: name, content, its time and permissions to be."""
     Request = Tuple[str, Sequence[Any], List[Any]]
     """COPY and the arguments of ``copied``, or WRITE and those of ``written``."""
@@ -42,6 +43,8 @@ SMALL_BYTES = 128 * 1024
 LENGTH = 8
 """Bytes before each message that say how long it is."""
 
+_FAILED = (OSError, ValueError, OverflowError)
+"""What the system refuses, and names and times that it cannot have."""
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _READ = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW
 _WRITE = getattr(os, "O_TMPFILE", 0) | os.O_WRONLY | os.O_CLOEXEC
@@ -79,7 +82,7 @@ def written(folder: Folder, files: Sequence[Content]) -> list[Optional[Look]]:
         _close(into)
 
 
-def _opened(place: str, device: int, inode: int) -> int:
+def _opened(place: bytes, device: int, inode: int) -> int:
     """Open a folder that must be the one that was found there."""
     folder = os.open(place, _FOLDER | os.O_NOFOLLOW)
     found = os.fstat(folder)
@@ -90,7 +93,7 @@ def _opened(place: str, device: int, inode: int) -> int:
 
 
 def _copied(
-    away: int, into: int, old: str, new: str, expect: Look, mtime_ns: Optional[int], mode: Optional[int]
+    away: int, into: int, old: bytes, new: bytes, expect: Look, mtime_ns: Optional[int], mode: Optional[int]
 ) -> Optional[Look]:
     """Copy the version *expect* of the file *old* to the free name *new*."""
     descriptor = draft = -1
@@ -108,7 +111,7 @@ def _copied(
         if _version(os.stat(old, dir_fd=away, follow_symlinks=False)) != _version(found):
             return None
         _name(draft, into, new)
-    except OSError:
+    except _FAILED:
         return None
     else:
         return made
@@ -117,14 +120,14 @@ def _copied(
         _close(descriptor)
 
 
-def _written(into: int, new: str, data: bytes, mtime_ns: Optional[int], mode: Optional[int]) -> Optional[Look]:
+def _written(into: int, new: bytes, data: bytes, mtime_ns: Optional[int], mode: Optional[int]) -> Optional[Look]:
     """Write *data* to the free name *new*."""
     draft = -1
     try:
         draft = _draft(into, mode)
         made = _filled(draft, data, mtime_ns, mode)
         _name(draft, into, new)
-    except OSError:
+    except _FAILED:
         return None
     else:
         return made
@@ -148,14 +151,18 @@ def _filled(draft: int, data: bytes, mtime_ns: Optional[int], mode: Optional[int
     return made.st_size, made.st_mtime_ns, str(made.st_ino)
 
 
-def _name(draft: int, into: int, new: str) -> None:
+def _name(draft: int, into: int, new: bytes) -> None:
     # The descriptor of a directory is not looked at for an absolute path, but it makes the call follow links.
     os.link(f"/proc/self/fd/{draft}", new, src_dir_fd=draft, dst_dir_fd=into, follow_symlinks=True)
 
 
 def _close(descriptor: int) -> None:
-    if descriptor >= 0:
+    if descriptor < 0:
+        return
+    try:  # noqa: SIM105 - contextlib is one of the modules that the second process does without
         os.close(descriptor)
+    except OSError:
+        pass  # a disk that did not take everything tells so again when it is flushed, before the state is told
 
 
 def _version(found: os.stat_result) -> tuple[int, ...]:

@@ -245,3 +245,27 @@ def test_content_is_not_placed_in_a_folder_that_another_has_replaced(tmp_path: P
         assert list((tmp_path / "deep").iterdir()) == []
         if not (tmp_path / "deep").is_symlink():
             (tmp_path / "deep").rmdir()
+
+
+def test_names_are_handed_over_as_the_system_has_them(tmp_path: Path) -> None:
+    asked = LocalStorageClient(str(tmp_path)).small_write("ü/\udcff", b"", mtime_ns=None, mode=None)
+
+    assert asked is not None
+    assert (asked[0][0], asked[1][0]) == (os.fsencode(tmp_path / "ü"), b"\xff")
+
+
+def test_what_cannot_be_closed_stays_what_was_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = LocalStorageClient(str(tmp_path))
+    asked = [target.small_write(name, b"content", mtime_ns=None, mode=None) for name in ("one", "two")]
+    close = os.close
+
+    def failing(descriptor: int) -> None:
+        close(descriptor)
+        raise OSError(5, "the disk did not take everything")
+
+    monkeypatch.setattr(os, "close", failing)
+    looks = local_small.written(asked[0][0], [each[1] for each in asked if each is not None]) if asked[0] else []
+    monkeypatch.undo()
+
+    assert [look is not None for look in looks] == [True, True]
+    assert sorted(os.listdir(tmp_path)) == ["one", "two"]

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
+import time
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Optional
+from typing import Any, Dict, Iterator, List, Optional, cast
 from unittest.mock import patch
 
 import pytest
@@ -16,20 +18,22 @@ from small_files import FILES, contents, engine, fill, here, told
 
 import syncengine
 from syncengine import Report, SyncInterrupted
+from syncengine.core.entry import Stamp
 from syncengine.core.report import Outcome, Status
 from syncengine.stages import held_together, placing_apart
 from syncengine.stages.commit import Recorder
 from syncengine.storage import local_second, local_writing
 from syncengine.storage.local import LocalStorageClient
 from syncengine.storage.local_second import SecondProcess
+from syncengine.storage.small_objects import Fetched, NewFile
 
 pytest.importorskip("obstore", reason="without it the filesystem serves, and plain requests are not made")
 pytestmark = pytest.mark.skipif(not local_second.is_of_use(), reason="needs Linux and two processors")
 
 
-@pytest.fixture
-def started(monkeypatch: pytest.MonkeyPatch) -> List[int]:
-    """Use another process for a few files already, one file to a message, and note each that is started."""
+@pytest.fixture(params=[1, 60], ids=["a file a message", "several folders a message"])
+def started(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> List[int]:
+    """Use another process for a few files already, so many bytes to a message, and note each that is started."""
     noted: List[int] = []
 
     class Noted(SecondProcess):
@@ -39,7 +43,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> List[int]:
             noted.append(self._process)
 
     monkeypatch.setattr(placing_apart, "SecondProcess", Noted)
-    monkeypatch.setattr(placing_apart, "BATCH_BYTES", 1)
+    monkeypatch.setattr(placing_apart, "BATCH_BYTES", request.param)
     monkeypatch.setattr(held_together, "MANY", 1)
     return noted
 
@@ -77,11 +81,14 @@ def check_truth(report: Report, source: Path, target: Path) -> None:
 def test_another_process_writes_everything_and_is_gone(
     moto: S3Server, bucket: str, tmp_path: Path, started: List[int]
 ) -> None:
+    began_ns = time.time_ns()
     with engine(bucket, tmp_path / "target", moto) as run:
         report = run.sync()
+        ended_ns = time.time_ns()
         assert run.plan().empty
 
     assert (report.ok, len(report.outcomes), len(started)) == (True, FILES, 1)
+    assert all(began_ns <= outcome.looked_ns <= ended_ns for outcome in report.outcomes)
     assert not Path(f"/proc/{started[0]}").exists()
     check_truth(report, tmp_path / "source", tmp_path / "target")
 
@@ -113,8 +120,8 @@ def test_outcomes_are_those_of_one_process_whatever_happened_in_between(
         monkeypatch.setattr(held_together, "MANY", 10**9)
 
     assert len(started) == 1
-    assert [(*told(outcome)[:6], *told(outcome)[6:]) for outcome in reports[0].outcomes] == [
-        told(outcome) for outcome in reports[1].outcomes
+    assert [(told(outcome), outcome.attempts) for outcome in reports[0].outcomes] == [
+        (told(outcome), outcome.attempts) for outcome in reports[1].outcomes
     ]
     assert {path.relative_to(tmp_path / "apart"): fact for path, fact in found(tmp_path / "apart").items()} == {
         path.relative_to(tmp_path / "here"): fact for path, fact in found(tmp_path / "here").items()
@@ -157,6 +164,33 @@ def test_a_file_whose_answer_was_lost_is_done_and_not_refused(
     check_truth(report, tmp_path / "source", tmp_path / "target")
 
 
+def test_after_a_process_that_dies_at_once_none_is_started(
+    moto: S3Server, bucket: str, tmp_path: Path, started: List[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(held_together, "PATIENCE", 0)
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    monkeypatch.setattr(placing_apart, "is_of_use", lambda: True)
+    with engine(bucket, tmp_path / "target", moto, state=None) as run:
+        report = run.sync()
+
+    assert (report.ok, len(started)) == (True, 1)
+    check_truth(report, tmp_path / "source", tmp_path / "target")
+
+
+def test_one_object_that_cannot_be_placed_is_one_that_fails(
+    moto: S3Server, bucket: str, tmp_path: Path, started: List[int]
+) -> None:
+    odd = list(contents())[5]
+    name = bucket.partition("//")[2]
+    moto.filesystem().call_s3("put_object", Bucket=name, Key=odd, Body=b"odd", Metadata={"mtime": "9" * 20})
+    with engine(bucket, tmp_path / "target", moto, state=None) as run:
+        report = run.sync()
+
+    assert [outcome.operation.path for outcome in report.outcomes if outcome.status is Status.FAILED] == [odd]
+    assert {outcome.attempts for outcome in report.by_status[Status.DONE]} == {1}
+    assert len(started) == 1
+
+
 def test_where_no_process_can_be_started_this_one_does_everything(
     moto: S3Server, bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -183,6 +217,49 @@ def test_where_files_without_a_name_do_not_work_this_process_writes(
 
     assert (report.ok, len(started)) == (True, 1)
     check_truth(report, tmp_path / "source", tmp_path / "target")
+
+
+class Arrived:
+    """A file of a few bytes that has arrived."""
+
+    def __init__(self, target: LocalStorageClient, name: str) -> None:
+        self.file = NewFile(name, name, Stamp(), None, None)
+        self.content = b"content"
+        self._target = target
+
+    def to_place(self) -> Any:
+        return self._target.small_write(self.file.target, self.content, mtime_ns=None, mode=None)
+
+
+def test_narrow_pipes_are_no_deadlock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(local_second, "_PIPE_BYTES", 4096)
+    apart: placing_apart.PlacingApart[int] = placing_apart.PlacingApart()
+    target = LocalStorageClient(str(tmp_path))
+    try:
+        placed = [
+            key
+            for number in range(3_000)
+            for key, *_ in apart.place(number, cast(Fetched, Arrived(target, str(number))), 0.0)
+        ]
+        placed += [key for key, *_ in apart.rest()]
+    finally:
+        apart.end()
+
+    assert apart._second.room == 4096 // 64
+    assert placed == list(range(3_000))
+    assert len(os.listdir(tmp_path)) == 3_000
+
+
+def test_a_name_that_cannot_be_spelled_is_left_to_who_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def ascii_only(name: str) -> bytes:
+        return name.encode("ascii")
+
+    monkeypatch.setattr(os, "fsencode", ascii_only)
+    target = LocalStorageClient(str(tmp_path))
+
+    assert target.small_write("plain", b"", mtime_ns=None, mode=None) is not None
+    assert target.small_write("dü/file", b"", mtime_ns=None, mode=None) is None
+    assert target.small_write("d/filü", b"", mtime_ns=None, mode=None) is None
 
 
 def test_a_few_files_are_written_here(moto: S3Server, bucket: str, tmp_path: Path) -> None:
