@@ -36,8 +36,8 @@ COMMANDS: Dict[str, str] = {
 }
 INTERRUPTED = 130
 
-_NEW_VALUES = 50_000
-"""Values that this process makes before it looks for cycles among them: some megabytes."""
+_NEW_VALUES = 200_000
+"""Values that this process makes before it looks for cycles among them: more than a start and 10,000 files leave."""
 
 
 class Commands(Group):
