@@ -237,7 +237,7 @@ class _Reader:
         while (found := self._read.find(end, self._at)) < 0:
             if len(self._read) - self._at > _MOST_HEADER_BYTES:
                 raise ValueError("a header never ends")
-            self._read, self._at = self._read[self._at :] + (yield from _more(most)), 0
+            self._read, self._at = self._read[self._at :] + _some((yield most)), 0
         taken = self._read[self._at : found]
         self._at = found + len(end)
         return taken
@@ -250,7 +250,7 @@ class _Reader:
         if not missing:
             return taken
         while missing:
-            self._read = yield from _more(max(missing, least))
+            self._read = _some((yield min(max(missing, least), _RECEIVED_BYTES)))
             self._at = min(missing, len(self._read))
             pieces.append(self._read[: self._at])
             missing -= self._at
@@ -266,8 +266,7 @@ class _Reader:
             pieces.append(piece)
 
 
-def _more(most: int) -> _More:
-    piece = yield min(most, _RECEIVED_BYTES)
+def _some(piece: bytes) -> bytes:
     if not piece:
         raise ConnectionError("the connection ended before the answer")
     return piece
@@ -279,10 +278,12 @@ def _told(head: bytes) -> Tuple[str, int, Dict[str, str]]:
     version, _, rest = first.partition(" ")
     if version not in ("HTTP/1.1", "HTTP/1.0"):
         raise ValueError("the answer is not HTTP")
-    parts = [line.partition(":") for line in lines]
-    if not all(colon for _, colon, _ in parts):
-        raise ValueError("a header has no name")
-    headers = {name.lower(): value.strip() for name, _, value in parts}
+    headers = {}
+    for line in lines:
+        name, colon, value = line.partition(":")
+        if not colon:
+            raise ValueError("a header has no name")
+        headers[name.lower()] = value.strip()
     return version, _number(rest[:3], 10), headers
 
 
