@@ -25,8 +25,12 @@ from .service import Headers, ObjectInfo, ObjectService
 
 @frozen
 class _Doubt:
-    """A kind of names: what they hold, what follows a reserved name to make it one of them, and what is said of it."""
+    """A kind of names: what they hold, what follows a reserved name to make it one of them, and what is said of it.
 
+    ``mark`` is in all of them; hardly any other name holds it, and to look for it takes a tenth of the time.
+    """
+
+    mark: str
     pattern: str
     ending: str
     reason: str
@@ -34,12 +38,11 @@ class _Doubt:
 
 _FORMAT = 1
 _DOUBTS = (
-    _Doubt(r"\\", "\\x", "holds a backslash"),
+    _Doubt("\\", r"\\", "\\x", "holds a backslash"),
     # SeaweedFS keeps old versions and the parts of uploads in folders of these names.
-    _Doubt(r"\.versions/", ".versions/x", "lies in a folder whose name ends in .versions"),
-    _Doubt(r"(?:^|/)\.uploads/", "/.uploads/x", "lies in a folder .uploads"),
+    _Doubt(".versions/", r"\.versions/", ".versions/x", "lies in a folder whose name ends in .versions"),
+    _Doubt(".uploads/", r"(?:^|/)\.uploads/", "/.uploads/x", "lies in a folder .uploads"),
 )
-_DOUBTFUL = re.compile("|".join(doubt.pattern for doubt in _DOUBTS))
 
 
 @define(eq=False)
@@ -61,10 +64,10 @@ class DoubtfulNames:
 
         Raises what the service raises.
         """
-        if not self.service.facts.tried_out or not _DOUBTFUL.search(key):
+        if not self.service.facts.tried_out:
             return None
         for doubt in _DOUBTS:
-            if re.search(doubt.pattern, key) and not self._is_listed(doubt, ask=ask):
+            if doubt.mark in key and re.search(doubt.pattern, key) and not self._is_listed(doubt, ask=ask):
                 return f"{doubt.reason}, and this server does not list such an object under its name"
         return None
 
