@@ -10,7 +10,7 @@ import errno
 import os
 from contextlib import suppress
 from functools import lru_cache
-from typing import Any, Callable, Optional
+from typing import Any, Callable, Optional, Union
 
 from ..core.entry import Stamp
 from ..core.paths import shown
@@ -119,13 +119,19 @@ class Draft:
             return _poured(descriptor, self._descriptor, content.size, advance)
         if content.local_path is not None:
             return self._filled_from(content.local_path, advance)
-        moved = begun = 0
+        front = _Front(self._descriptor)
+        pour = getattr(content, "pour", None)
+        if pour is not None and hasattr(os, "pwrite") and pour(self._put, front.advance):
+            return front.moved
         for data in iter(lambda: content.read(CHUNK_BYTES), b""):
-            moved += _written(self._descriptor, data)
-            if moved - begun >= _TO_DISK_BYTES:
-                _begin_to_disk(self._descriptor, begun, moved - begun)
-                begun = moved
-        return moved
+            front.advance(_written(self._descriptor, data))
+        return front.moved
+
+    def _put(self, offset: int, data: Union[bytes, memoryview]) -> None:
+        rest = memoryview(data)
+        while rest:
+            count = os.pwrite(self._descriptor, rest, offset)
+            rest, offset = rest[count:], offset + count
 
     def _filled_from(self, local_path: str, advance: Optional[Callable[[int], None]]) -> int:
         descriptor = os.open(local_path, os.O_RDONLY | os.O_CLOEXEC)
@@ -149,6 +155,21 @@ class Draft:
 
         release(self._name or "")
         self._name = None
+
+
+class _Front:
+    """How much of a file is there from its beginning on; what is begins its way to the disk."""
+
+    def __init__(self, descriptor: int) -> None:
+        self.moved = 0
+        self._descriptor = descriptor
+        self._begun = 0
+
+    def advance(self, count: int) -> None:
+        self.moved += count
+        if self.moved - self._begun >= _TO_DISK_BYTES:
+            _begin_to_disk(self._descriptor, self._begun, self.moved - self._begun)
+            self._begun = self.moved
 
 
 def looked_at_or_made(place: str, *, make: bool) -> os.stat_result:

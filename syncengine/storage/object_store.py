@@ -20,6 +20,7 @@ from ..errors import NotFound, PreconditionFailed, StorageError, Unsupported
 from .objects.conditions import ConditionMemory, Conditions
 from .objects.doubtful_names import DoubtfulNames
 from .objects.listing import ObjectListing
+from .objects.pouring import Take
 from .objects.reading import FIRST_BYTES, ObjectSource, RangePool, mtime_of, mtime_text
 from .objects.service import Headers, ObjectInfo, ObjectService
 from .protocol import (
@@ -149,7 +150,10 @@ class ObjectStorageClient:
         def fetch(start: int, end: int) -> bytes:
             return self.service.read(info.key, start, end, expect=info.stamp)
 
-        return ObjectSource(path, info, first, fetch=fetch, pool=self._ranges)
+        def pour(start: int, end: int, take: Take) -> bool:
+            return self.service.pour(info.key, start, end, take, expect=info.stamp)
+
+        return ObjectSource(path, info, first, fetch=fetch, pour=pour, pool=self._ranges)
 
     def check(self, expect: Precondition, path: str, info: Optional[ObjectInfo]) -> None:
         """Raise PreconditionFailed where *info* is not what *expect* demands."""

@@ -150,6 +150,7 @@ class _Watched:
         self.size = content.size
         self.local_path: Optional[str] = content.local_path if visible else None
         self.descriptor: Optional[int] = getattr(content, "descriptor", None) if visible else None
+        self._pour: Any = getattr(content, "pour", None) if visible else None
         self.headers: Any = getattr(content, "headers", None)
         """What travels with an object, for a writer that keeps it too."""
         self.moved = 0
@@ -164,6 +165,15 @@ class _Watched:
             self._state.update(data)
         self.advance(len(data))
         return data
+
+    def pour(self, take: Callable[[int, Any], None], moved: Callable[[int], None]) -> bool:
+        """Let the content hand itself on in any order, where it can and nobody has to see it in its own."""
+
+        def advance(count: int) -> None:
+            self.advance(count)
+            moved(count)
+
+        return self._pour is not None and bool(self._pour(take, advance))
 
     def verify(self) -> Stamp:
         self._verified = self._content.verify()

@@ -24,6 +24,7 @@ from ..quirks import family_of
 from .border import Border
 from .loop import Loop
 from .names import identifier, key_refusal
+from .pouring import Take
 from .service import Headers, ObjectInfo, PartReader, ServiceFacts
 
 MAX_KEY_CHARACTERS = 1024
@@ -206,6 +207,10 @@ class AzureService:
         expect.check(None if stands is None else Entry(key, Kind.FILE, stands.stamp), key)
         assert stands is not None
         return _pinned(stands.stamp)
+
+    def pour(self, key: str, start: int, end: int, take: Take, *, expect: Optional[Stamp] = None) -> bool:
+        """Say that ranges only come as a whole."""
+        return False
 
     def put(self, key: str, content: bytes, *, expect: Precondition, headers: Headers) -> ObjectInfo:
         """Write an object in one request, under the service's own condition, with the digest of its content."""

@@ -26,6 +26,7 @@ from ..causes import shown_cause
 from ..protocol import Expectation, Precondition
 from ..translation import redacted, translated, without_markup
 from .dialects import DIALECTS, pinned
+from .pouring import Take
 from .service import Headers, ObjectInfo, ObjectService, PartReader
 
 _Result = TypeVar("_Result")
@@ -131,6 +132,10 @@ class FastService:
             # Some servers send the range that was asked for under the status of a whole object: obstore refuses it.
             self._marks_ranges = False
             return self._base.read(key, start, end, expect=expect)
+
+    def pour(self, key: str, start: int, end: int, take: Take, *, expect: Optional[Stamp] = None) -> bool:
+        """Hand what ``read`` returns to *take* while it comes, where the service can."""
+        return self._base.pour(key, start, end, take, expect=expect)
 
     def put(self, key: str, content: bytes, *, expect: Precondition, headers: Headers) -> ObjectInfo:
         """Write an object in one request under the condition *expect*."""

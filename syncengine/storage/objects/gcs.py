@@ -24,6 +24,7 @@ from ..protocol import ANYTHING, Expectation, Precondition, exactly
 from ..quirks import family_of
 from .gcs_client import Answer, GcsClient, is_about_bucket
 from .names import key_refusal
+from .pouring import Take
 from .service import Headers, ObjectInfo, PartReader, ServiceFacts
 
 MAX_KEY_BYTES = 1024
@@ -180,6 +181,10 @@ class GcsService:
         expect.check(None if stands is None else Entry(key, Kind.FILE, stands.stamp), key)
         assert stands is not None
         return {"ifGenerationMatch": str(stands.stamp.version)}
+
+    def pour(self, key: str, start: int, end: int, take: Take, *, expect: Optional[Stamp] = None) -> bool:
+        """Say that ranges only come as a whole."""
+        return False
 
     def put(self, key: str, content: bytes, *, expect: Precondition, headers: Headers) -> ObjectInfo:
         """Write an object in one request, under the service's own condition; the service checks its digest."""

@@ -9,7 +9,8 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from typing import TYPE_CHECKING, Callable, Deque, Optional
+from functools import partial
+from typing import TYPE_CHECKING, Any, Callable, Deque, Iterable, Optional, Tuple, TypeVar
 
 from attrs import define, field
 
@@ -21,16 +22,21 @@ from .service import Headers, ObjectInfo
 if TYPE_CHECKING:
     from concurrent.futures import Future, ThreadPoolExecutor
 
+    from .pouring import Take
+
 FIRST_BYTES = 4 << 20
 """Up to this size an object comes with the request that opens it."""
 RANGE_BYTES = 8 << 20
 _RANGES_AHEAD = 5
+_POURED_AT_ONCE = 4
 _INLINE_BYTES = 1 << 20
 _CHUNK_BYTES = 1 << 20
 _ATTEMPTS = 4
 _PAUSE_SECONDS = 0.2
 
 Fetch = Callable[[int, int], bytes]
+Pour = Callable[[int, int, "Take"], bool]
+_Fetched = TypeVar("_Fetched")
 
 
 @define(eq=False)
@@ -41,7 +47,7 @@ class RangePool:
     _lock: threading.Lock = field(factory=threading.Lock, init=False)
     _threads: Optional[ThreadPoolExecutor] = field(default=None, init=False)
 
-    def submit(self, fetch: Fetch, start: int, end: int) -> Optional[Future[bytes]]:
+    def submit(self, fetch: Callable[[int, int], _Fetched], start: int, end: int) -> Optional[Future[_Fetched]]:
         """Begin to fetch a range, or return None where as many as may be are held already."""
         from concurrent.futures import ThreadPoolExecutor
 
@@ -71,7 +77,7 @@ class ObjectSource:
 
     local_path: Optional[str] = None
 
-    def __init__(self, path: str, info: ObjectInfo, first: bytes, *, fetch: Fetch, pool: RangePool) -> None:
+    def __init__(self, path: str, info: ObjectInfo, first: bytes, *, fetch: Fetch, pour: Pour, pool: RangePool) -> None:
         self.size = info.stamp.size
         self.headers = info.headers or Headers()
         self.mtime_ns = mtime_of(self.headers)
@@ -79,6 +85,7 @@ class ObjectSource:
         self._stamp = info.stamp
         self._piece = memoryview(first)
         self._fetch = fetch
+        self._pour = pour
         self._pool = pool
         self._count = 0
         self._next = len(first)
@@ -114,6 +121,52 @@ class ObjectSource:
         finally:
             self._pool.release()
 
+    def pour(self, take: Take, moved: Callable[[int], None]) -> bool:
+        """Hand everything to *take*, by offsets, from several threads and in any order; say whether that was done.
+
+        *moved* is told in this thread, and in the order of the content, how many bytes more are all there. It is not
+        done where there is too little for several threads, or something was read already. When this returns or raises,
+        nobody calls *take* any more.
+        """
+        if self._count or self.size is None or self.size - len(self._piece) <= RANGE_BYTES:
+            return False
+        poured: Deque[Tuple[int, Future[None]]] = deque()
+        fetch = partial(self._poured, take)
+
+        def done(count: int) -> None:
+            self._count += count
+            moved(count)
+
+        take(0, self._piece)
+        done(len(self._piece))
+        try:
+            while self._next < self.size or poured:
+                start, stop = self._next, min(self._next + RANGE_BYTES, self.size)
+                may_begin = start < stop and len(poured) < _POURED_AT_ONCE
+                begun = self._pool.submit(fetch, start, stop) if may_begin else None
+                if begun is not None:
+                    poured.append((stop - start, begun))
+                    self._next = stop
+                elif poured:
+                    count, landed = poured[0]
+                    landed.result()
+                    # Only now: whoever interrupts the waiting has to wait for its end as well.
+                    poured.popleft()
+                    self._pool.release()
+                    done(count)
+                else:
+                    # Other files hold all the places; nobody waits for them, so nobody can wait for ever.
+                    fetch(start, stop)
+                    self._next = stop
+                    done(stop - start)
+        finally:
+            self._ended(begun for _, begun in poured)
+        return True
+
+    def _poured(self, take: Take, start: int, stop: int) -> None:
+        if not self._pour(start, stop, take):
+            take(start, self._persistently(start, stop))
+
     def _persistently(self, start: int, end: int) -> bytes:
         """Fetch one range; a failure that may pass costs only this range once more, not what came before."""
         for attempt in range(1, _ATTEMPTS + 1):
@@ -138,10 +191,13 @@ class ObjectSource:
 
     def close(self) -> None:
         """Stop what was begun ahead of the reader."""
-        while self._waiting:
-            begun = self._waiting.popleft()
-            if not begun.cancel():
-                begun.exception()
+        self._ended(self._waiting)
+        self._waiting.clear()
+
+    def _ended(self, begun: Iterable[Future[Any]]) -> None:
+        for each in begun:
+            if not each.cancel():
+                each.exception()
             self._pool.release()
 
 

@@ -20,6 +20,7 @@ from ..quirks import S3
 from ..translation import translated
 from .exchange import Unclear
 from .names import key_refusal
+from .pouring import Take
 from .s3_client import Refused, S3Client, error_code, was_repeated
 from .s3_order import InOrder
 from .s3_parts import Part, PartThreads, PlainParts
@@ -210,6 +211,16 @@ class S3Service:
             return answer, bytes(await stream.read())
 
     # Writing
+
+    def pour(self, key: str, start: int, end: int, take: Take, *, expect: Optional[Stamp] = None) -> bool:
+        """Hand what ``read`` returns to *take* while it comes, where that is asked plainly and the version is named."""
+        if self._direct is None or expect is None or expect.etag is None or end <= start:
+            return False
+        try:
+            self._direct.pour(key, start, end, quoted(expect.etag), take)
+        except Unclear:
+            return False
+        return True
 
     def put(self, key: str, content: bytes, *, expect: Precondition, headers: Headers) -> ObjectInfo:
         """Write an object in one request, under the service's own condition."""

@@ -20,6 +20,7 @@ from attrs import define, field
 from .conversation import Asked, ask
 from .exchange import Answer, Connections, Lost, Unclear, Unsent
 from .obstore_options import PROXIES, StoreOptions
+from .pouring import Take, poured
 from .s3_listing import objects_in
 from .service import ObjectInfo
 from .signing import NOTHING, Credentials, digest_of_body, encoded_path, encoded_query, signed
@@ -143,6 +144,16 @@ class DirectS3:
         if answer.status not in _CONTENT or len(answer.content) != end - start or answer.etag != etag:
             raise Unclear(f"status {answer.status}, {len(answer.content)} bytes")
         return answer.content
+
+    def pour(self, key: str, start: int, end: int, etag: str, take: Take) -> None:
+        """Hand what ``range`` returns to *take*, by offsets from *start*; raises Unclear, and what *take* raises."""
+        asked = self.asked("GET", key, {"If-Match": etag, "Range": f"bytes={start}-{end - 1}"})
+        poured(
+            asked,
+            end - start,
+            lambda answer: answer.status in _CONTENT and answer.etag == etag,
+            lambda offset, piece: take(start + offset, piece),
+        )
 
     def close(self) -> None:
         """Close the connections that nobody uses."""

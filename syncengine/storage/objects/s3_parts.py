@@ -161,15 +161,15 @@ class PartThreads:
         try:
             for part in parts:
                 if len(waiting) >= OF_ONE_UPLOAD:
-                    sent.append(waiting.popleft().result())
+                    sent.append(_landed(waiting))
                 begun = self._begun(part, send)
                 if begun is None:
                     # Others hold all the places; no upload waits for them, so none can wait for ever.
-                    sent.extend(_landed(waiting))
+                    sent.extend(_all_landed(waiting))
                     sent.append(send(part))
                 else:
                     waiting.append(begun)
-            sent.extend(_landed(waiting))
+            sent.extend(_all_landed(waiting))
         finally:
             _cancelled(waiting)
         return sent
@@ -192,9 +192,16 @@ class PartThreads:
         return begun
 
 
-def _landed(waiting: Deque[Future[_Sent]]) -> Iterator[_Sent]:
+def _landed(waiting: Deque[Future[_Sent]]) -> _Sent:
+    result = waiting[0].result()
+    # Only now: whoever interrupts the waiting has to wait for its end as well.
+    waiting.popleft()
+    return result
+
+
+def _all_landed(waiting: Deque[Future[_Sent]]) -> Iterator[_Sent]:
     while waiting:
-        yield waiting.popleft().result()
+        yield _landed(waiting)
 
 
 def _cancelled(waiting: Deque[Future[Any]]) -> None:

@@ -8,13 +8,16 @@ Throttled (with ``retry_after`` where the service said one) and Unavailable wher
 
 from __future__ import annotations
 
-from typing import Callable, Dict, Iterator, List, Mapping, Optional, Protocol, Sequence, Tuple
+from typing import TYPE_CHECKING, Callable, Dict, Iterator, List, Mapping, Optional, Protocol, Sequence, Tuple
 
 from attrs import field, frozen
 
 from ...core.entry import Stamp
 from ...errors import StorageError
 from ..protocol import Precondition
+
+if TYPE_CHECKING:
+    from .pouring import Take
 
 
 @frozen
@@ -122,6 +125,12 @@ class ObjectService(Protocol):
 
     def read(self, key: str, start: int, end: int, *, expect: Optional[Stamp] = None) -> bytes:
         """Return the bytes from *start* up to before *end* of exactly the expected version."""
+
+    def pour(self, key: str, start: int, end: int, take: Take, *, expect: Optional[Stamp] = None) -> bool:
+        """Hand what ``read`` returns to *take* while it comes; say whether all of it came.
+
+        Where it did not, any of it may have been handed on, and ``read`` brings it or says what is wrong.
+        """
 
     def put(self, key: str, content: bytes, *, expect: Precondition, headers: Headers) -> ObjectInfo:
         """Write an object in one request; the condition is the service's own wherever ``facts`` says so."""
