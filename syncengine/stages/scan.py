@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Callable, Container, Iterator, List, Mapping, 
 from attrs import evolve, field, frozen
 
 from ..core.entry import Entry, Excluded, Extent, Kind, Listed, Problem, ProblemKind, Seen, Side, Snapshot
-from ..core.folding import Folding
 from ..core.modes import SymlinkPolicy, SyncMode
 from ..core.packs import Listing, Packed, Run
-from ..core.path_map import PathMap
 from ..core.paths import encoded, is_within, parents, refusal, shown
 from ..errors import AccessDenied, NoSpace, NotFound, ScanError, StorageError, Throttled, Unavailable, Unsupported
 from ..storage.protocol import Prune, StorageClientProtocol
 
 if TYPE_CHECKING:
+    from ..core.folding import Folding
+    from ..core.path_map import PathMap
     from .job import Job
     from .throttle import Rate
 
@@ -127,13 +127,18 @@ class DirectoryScanner:
         last = prefix
         try:
             for item in self._sorted(prefix):
+                # Nearly every item is an entry with a plain name: a call less for each. An abstract class like that of
+                # runs answers whether something is its own five times as slowly, so it is asked about few.
+                if type(item) is Entry and refusal(item.path) is None:
+                    last = item.path
+                    yield item
+                    continue
                 if isinstance(item, Run):
                     last = item.position(len(item) - 1)
                     yield item  # straight from the system, whose names are plain
                     continue
                 last = item.path
-                # Nearly every item is an entry with a plain name: a call less for each.
-                judged = item if type(item) is Entry and refusal(last) is None else self._judged(item)
+                judged = self._judged(item)
                 if judged is not None:
                     yield judged
         except StorageError as error:
@@ -311,6 +316,8 @@ def _renamed_entry(item: Entry, path_map: PathMap) -> Seen:
 
 def folding_of(clients: Mapping[Side, StorageClientProtocol]) -> Folding:
     """Return the coarser of the key functions of both sides."""
+    from ..core.folding import Folding
+
     able = {side: client.capabilities for side, client in clients.items()}
     return Folding(
         composed=any(each.unicode_form is not None for each in able.values()),

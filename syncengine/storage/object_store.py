@@ -8,8 +8,8 @@ Directories exist by the keys below them. Who speaks to the service is in ``obje
 from __future__ import annotations
 
 from contextlib import contextmanager
-from functools import lru_cache
-from typing import Any, Callable, Dict, Iterator, Mapping, Optional, Sequence, Tuple
+from functools import cached_property, lru_cache
+from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, Mapping, Optional, Sequence, Tuple
 
 from attrs import evolve
 
@@ -17,8 +17,6 @@ from ..core.entry import Entry, Kind, Listed, Stamp
 from ..core.packs import Listing, Packed
 from ..core.paths import refusal, shown
 from ..errors import NotFound, PreconditionFailed, StorageError, Unsupported
-from .objects.conditions import ConditionMemory, Conditions
-from .objects.doubtful_names import DoubtfulNames
 from .objects.listing import ObjectListing
 from .objects.pouring import Take
 from .objects.reading import FIRST_BYTES, ObjectSource, RangePool, mtime_of, mtime_text
@@ -33,6 +31,10 @@ from .protocol import (
     StorageClientProtocol,
     exactly,
 )
+
+if TYPE_CHECKING:
+    from .objects.conditions import ConditionMemory, Conditions
+    from .objects.doubtful_names import DoubtfulNames
 
 _THREADS = 16
 _SECOND_NS = 1_000_000_000
@@ -63,14 +65,26 @@ class ObjectStorageClient:
         self.why = why
         self.service = service
         self._root = f"{root.strip('/')}/" if root.strip("/") else ""
-        self._memory = ConditionMemory(service, storage)
-        self._doubtful = DoubtfulNames(service, self._root, storage)
         self._ranges = RangePool()
         self._rules: Optional[Callable[[str], Mapping[str, str]]] = None
         self._described: Optional[Tuple[Conditions, Capabilities]] = None
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.service.facts.name} {self.identity[:12]}>"
+
+    @cached_property
+    def _memory(self) -> ConditionMemory:
+        """What is known of the endpoint's conditions, which no listing asks for."""
+        from .objects.conditions import ConditionMemory
+
+        return ConditionMemory(self.service, self.storage)
+
+    @cached_property
+    def _doubtful(self) -> DoubtfulNames:
+        """What is known of the names that the endpoint does not list, which only who writes asks for."""
+        from .objects.doubtful_names import DoubtfulNames
+
+        return DoubtfulNames(self.service, self._root, self.storage)
 
     @property
     def capabilities(self) -> Capabilities:
