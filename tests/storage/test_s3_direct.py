@@ -27,7 +27,7 @@ from syncengine.storage.conformance import Bytes
 from syncengine.storage.location import locate
 from syncengine.storage.objects.obstore_options import StoreOptions
 from syncengine.storage.objects.obstore_s3 import s3_options
-from syncengine.storage.objects.s3_direct import DirectS3, Unclear, direct_to
+from syncengine.storage.objects.s3_direct import BrokenOff, DirectS3, Unclear, direct_to
 from syncengine.storage.objects.s3_listing import objects_in
 from syncengine.storage.objects.s3_unmade import plain_options
 from syncengine.storage.objects.service import ObjectInfo
@@ -252,6 +252,45 @@ def test_pages_follow_each_other_by_their_tokens() -> None:
     assert found == [["a", "b"], ["c"]]
     assert len(asked) == 3
     assert "continuation-token=one" in asked[2]
+
+
+def test_one_page_is_asked_for_ahead_and_no_more_than_that() -> None:
+    answers = [(200, page(key, token=key)) for key in "abc"] + [(200, page("d"))]
+    with answering(*answers) as asked:
+        client = direct(asked[0])
+
+        pages = client.pages("", start_after="", page_size=1000)
+        assert [info.key for info in next(pages)] == ["a"]
+        pages.close()
+
+        client.close()
+    assert 2 <= len(asked) <= 3, "the URL, the first page, and the second, if it was begun"
+
+
+def test_a_failure_ahead_leaves_what_came_before_it() -> None:
+    with answering((200, page("a", token="one")), (200, page("b", token="two")), (503, b"")) as asked:
+        client = direct(asked[0])
+        pages = client.pages("", start_after="", page_size=1000)
+
+        assert [[info.key for info in next(pages)] for _ in "ab"] == [["a"], ["b"]]
+        with pytest.raises(BrokenOff, match="503") as caught:
+            next(pages)
+
+        client.close()
+    assert caught.value.token == "two"
+    assert [thread.name for thread in threading.enumerate() if thread.name == "syncengine-listing"] == []
+
+
+@pytest.mark.usefixtures("with_obstore")
+def test_a_process_that_leaves_a_listing_unread_ends() -> None:
+    script = "import sys, syncengine\nleft = syncengine.scan(sys.argv[1]).entries\nprint(next(left).path)"
+    with answering((200, page("a", token="another"))) as asked:
+        environment = {**os.environ, "FSSPEC_S3": json.dumps({**HERE, "endpoint_url": asked[0]})}
+        command = [sys.executable, "-W", "error", "-c", script, "s3://bucket"]
+
+        said = subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=60)
+
+    assert (said.stdout, said.stderr) == ("a\n", "")
 
 
 def test_quotes_that_are_spelled_by_their_numbers_are_quotes() -> None:
