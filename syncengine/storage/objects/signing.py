@@ -78,7 +78,9 @@ def signed(
     listed = "".join([f"{small}:{' '.join(given[name].split())}\n" for small, name in order])
     request = "\n".join((method, path, query, listed, names, payload))
     text = "\n".join((_ALGORITHM, moment, scope, hashlib.sha256(request.encode()).hexdigest()))
-    signature = _keyed(_key(credentials.secret, scope), text).hex()
+    mac = _signing(credentials.secret, scope).copy()
+    mac.update(text.encode())
+    signature = mac.hexdigest()
     authorization = f"{_ALGORITHM} Credential={credentials.key}/{scope}, SignedHeaders={names}, Signature={signature}"
     return {**given, "Authorization": authorization}
 
@@ -99,12 +101,9 @@ def _order(names: Tuple[str, ...]) -> Tuple[Tuple[Tuple[str, str], ...], str]:
 
 
 @lru_cache(maxsize=8)
-def _key(secret: str, scope: str) -> bytes:
+def _signing(secret: str, scope: str) -> hmac.HMAC:
+    """Return what signs texts of one day, each by a copy of it, so that the key is mixed in once."""
     key = b"AWS4" + secret.encode()
     for part in scope.split("/"):
-        key = _keyed(key, part)
-    return key
-
-
-def _keyed(key: bytes, text: str) -> bytes:
-    return hmac.digest(key, text.encode(), "sha256")
+        key = hmac.digest(key, part.encode(), "sha256")
+    return hmac.new(key, digestmod="sha256")
