@@ -124,15 +124,15 @@ class SmallObjects(FastService):
         given = {}
         for field, name in HEADER_NAMES.items():
             value = getattr(headers, field)
-            if value:
-                given[name] = value
+            if not value:
+                continue
+            if not _PLAIN.fullmatch(value):
+                return None
+            given[name] = value
         for name, value in headers.metadata.items():
-            if ":" in name:
+            if ":" in name or not _PLAIN.fullmatch(name) or not _PLAIN.fullmatch(value):
                 return None
             given[_METADATA + name.lower()] = value
-        for text in (*given, *given.values()):
-            if not _PLAIN.fullmatch(text):
-                return None
         return {**given, **condition}
 
     def _done(
