@@ -233,6 +233,7 @@ class Arrived:
 
 def test_narrow_pipes_are_no_deadlock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(local_second, "_PIPE_BYTES", 4096)
+    monkeypatch.setattr(placing_apart, "BATCH_BYTES", 2_000)
     apart: placing_apart.PlacingApart[int] = placing_apart.PlacingApart()
     target = LocalStorageClient(str(tmp_path))
     try:
