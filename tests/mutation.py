@@ -613,6 +613,30 @@ MUTANTS = (
         "what arrived while a run was broken off is reported as cancelled",
         ("tests/storage/test_held_together.py",),
     ),
+    Mutant(
+        "placing-looks-at-the-folder",
+        "syncengine/storage/local_small.py",
+        "    if found.st_ino != inode or found.st_dev != device:\n",
+        "    if False:\n",
+        "a file is written into a folder that took the place of the one that was looked at",
+        ("tests/storage/test_local_small.py",),
+    ),
+    Mutant(
+        "placing-hands-names-over-as-bytes",
+        "syncengine/storage/local.py",
+        "        return os.fsencode(name)\n",
+        "        return name.encode('utf-8', 'surrogatepass')\n",
+        "another process writes a file under a name that this one does not know",
+        ("tests/storage/test_local_small.py",),
+    ),
+    Mutant(
+        "placing-doubts-a-dead-process",
+        "syncengine/stages/placing_apart.py",
+        "            yield from ((*each, gone) for each in asked)\n",
+        "            yield from ((*each, None) for each in asked)\n",
+        "a file that another process wrote before it died is reported as in the way",
+        ("tests/storage/test_placing_apart.py",),
+    ),
 )
 
 
