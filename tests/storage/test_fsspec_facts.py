@@ -89,6 +89,7 @@ _CLASS = (
 )
 
 
+@pytest.mark.usefixtures("with_obstore")
 @pytest.mark.parametrize("kind", ["other-1.0.dist-info", "Other.egg-info", "EGG-INFO"])
 def test_what_is_installed_may_take_the_place_of_s3fs(kind: str, tmp_path: Path) -> None:
     (tmp_path / "other.py").write_text(_OTHER, "utf-8")
@@ -106,6 +107,7 @@ def test_what_is_installed_may_take_the_place_of_s3fs(kind: str, tmp_path: Path)
     assert said(_CLASS, searched(tmp_path)) == ["S3Address", False]
 
 
+@pytest.mark.usefixtures("with_obstore")
 def test_where_not_everything_installed_can_be_looked_at_fsspec_is_asked(tmp_path: Path) -> None:
     archive = tmp_path / "archive.zip"
     with zipfile.ZipFile(archive, "w") as written:

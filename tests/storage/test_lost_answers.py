@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Iterator, Optional
 from unittest.mock import patch
@@ -138,7 +139,9 @@ def test_a_write_of_which_nothing_is_told_is_done_and_the_next_run_has_nothing_t
     wire.sent()
     again = synced(source, place, wire.server)
 
-    assert (outcome.status, outcome.attempts) == (Status.DONE, 2)
+    # Without obstore it is botocore that asks a second time, and tells nobody.
+    assert outcome.status is Status.DONE
+    assert outcome.attempts == 2 or (outcome.attempts == 1 and find_spec("obstore") is None)
     assert (again.ok, again.outcomes, wire.sent().get("PUT", 0)) == (True, (), 0)
 
 
@@ -171,6 +174,7 @@ def test_content_that_stands_without_its_time_is_agreed_on_and_copied_by_no_late
     assert "mtime" not in checking.server.filesystem().call_s3("head_object", Bucket=bucket, Key="f")["Metadata"]
 
 
+@pytest.mark.usefixtures("with_obstore")  # without it botocore asks again by itself, and tells nobody
 @pytest.mark.parametrize("stands", [THEIRS, b""], ids=["as long", "empty"])
 def test_what_somebody_else_put_there_meanwhile_stays_and_the_report_tells_of_the_lost_answer(
     checking: Wire, tmp_path: Path, stands: bytes

@@ -189,6 +189,7 @@ def server(request: pytest.FixtureRequest) -> S3Server:
     return found
 
 
+@pytest.mark.usefixtures("with_obstore")
 def test_a_large_object_becomes_a_file_by_plain_requests_only(server: S3Server, tmp_path: Path) -> None:
     bucket = server.bucket()
     server.fill(bucket, {"large": LARGE})
@@ -220,6 +221,7 @@ def test_a_large_object_becomes_a_file_by_plain_requests_only(server: S3Server, 
     assert ranges == []
 
 
+@pytest.mark.usefixtures("with_obstore")
 @pytest.mark.parametrize("when", ["before the ranges", "between the ranges"])
 def test_an_object_that_is_replaced_while_it_comes_becomes_no_file(moto: S3Server, tmp_path: Path, when: str) -> None:
     bucket, target = moto.bucket(), tmp_path / "target"
