@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 from attrs import define, field
 
 from .conversation import Asked, ask
-from .exchange import Connections, Lost, Unclear, Unsent
+from .exchange import Answer, Connections, Lost, Unclear, Unsent
 from .obstore_options import PROXIES, StoreOptions
 from .pouring import Take, poured
 from .s3_listing import objects_in
@@ -147,7 +147,7 @@ class DirectS3:
                 ahead.end()
 
     def _page(self, query: Mapping[str, str]) -> bytes:
-        answer = ask(self.asked("GET", "", {}, query=query))
+        answer = self.ask("GET", "", {}, query=query)
         if answer.status != 200:
             raise Unclear(f"status {answer.status}")
         return answer.content
@@ -155,7 +155,7 @@ class DirectS3:
     def delete(self, key: str, etag: Optional[str]) -> Optional[int]:
         """Ask for a deletion, of the quoted version *etag* if given; return the status, None where it was lost."""
         try:
-            return ask(self.asked("DELETE", key, {"If-Match": etag} if etag else {})).status
+            return self.ask("DELETE", key, {"If-Match": etag} if etag else {}).status
         except Unclear:
             return None
 
@@ -164,7 +164,7 @@ class DirectS3:
 
         Some servers send the range under the status of a whole object: its length tells which it is.
         """
-        answer = ask(self.asked("GET", key, {"If-Match": etag, "Range": f"bytes={start}-{end - 1}"}))
+        answer = self.ask("GET", key, {"If-Match": etag, "Range": f"bytes={start}-{end - 1}"})
         if answer.status not in _CONTENT or len(answer.content) != end - start or answer.etag != etag:
             raise Unclear(f"status {answer.status}, {len(answer.content)} bytes")
         return answer.content
@@ -182,6 +182,18 @@ class DirectS3:
     def close(self) -> None:
         """Close the connections that nobody uses."""
         self._connections.close()
+
+    def ask(
+        self,
+        method: str,
+        key: str,
+        headers: Mapping[str, str],
+        *,
+        content: bytes = b"",
+        query: Optional[Mapping[str, str]] = None,
+    ) -> Answer:
+        """Send one signed request about *key*, empty for the bucket; raises Unsent or Lost, and repeats nothing."""
+        return ask(self.asked(method, key, headers, content=content, query=query))
 
     def asked(
         self,

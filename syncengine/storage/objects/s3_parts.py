@@ -30,7 +30,6 @@ from attrs import define, field
 
 from ...core.paths import shown
 from ...errors import AccessDenied, PreconditionFailed, StorageError, Throttled, Unavailable
-from .conversation import ask
 from .exchange import Answer, Unclear, Unsent
 from .fast import HEADER_NAMES
 from .s3_direct import DirectS3
@@ -108,7 +107,7 @@ class PlainParts:
         content = f"<CompleteMultipartUpload>{parts}</CompleteMultipartUpload>".encode()
         given = {_CONDITIONS[name]: value for name, value in condition.items()}
         try:
-            answer = ask(self.direct.asked("POST", key, given, content=content, query={"uploadId": upload}))
+            answer = self.direct.ask("POST", key, given, content=content, query={"uploadId": upload})
         except Unsent:
             return None
         if answer.status == _PRECONDITION_FAILED:
@@ -129,7 +128,7 @@ class PlainParts:
         self, method: str, key: str, headers: Mapping[str, str], query: Mapping[str, str], content: bytes = b""
     ) -> Optional[Answer]:
         try:
-            return ask(self.direct.asked(method, key, headers, content=content, query=query))
+            return self.direct.ask(method, key, headers, content=content, query=query)
         except Unclear:
             return None
 
