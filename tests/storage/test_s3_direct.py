@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from datetime import datetime, timezone
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import permutations
+from queue import Queue
 from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple
 from unittest.mock import patch
 
@@ -27,7 +28,7 @@ from syncengine.storage.conformance import Bytes
 from syncengine.storage.location import locate
 from syncengine.storage.objects.obstore_options import StoreOptions
 from syncengine.storage.objects.obstore_s3 import s3_options
-from syncengine.storage.objects.s3_direct import BrokenOff, DirectS3, Unclear, direct_to
+from syncengine.storage.objects.s3_direct import BrokenOff, DirectS3, Unclear, _Ahead, direct_to
 from syncengine.storage.objects.s3_listing import objects_in
 from syncengine.storage.objects.s3_unmade import plain_options
 from syncengine.storage.objects.service import ObjectInfo
@@ -279,6 +280,24 @@ def test_a_failure_ahead_leaves_what_came_before_it() -> None:
         client.close()
     assert caught.value.token == "two"
     assert [thread.name for thread in threading.enumerate() if thread.name == "syncengine-listing"] == []
+
+
+def test_a_listing_may_be_ended_in_the_thread_that_fetches_it() -> None:
+    made: Queue[_Ahead] = Queue()
+    asked: List[Optional[str]] = []
+
+    def fetch(token: Optional[str]) -> bytes:
+        asked.append(token)
+        ahead = made.get(timeout=20)
+        ahead.end()
+        return page("a", token="one")
+
+    ahead = _Ahead(fetch)
+    made.put(ahead)
+
+    assert ahead.take() == (page("a", token="one"), "one")
+    ahead.end()
+    assert (asked, ahead.is_alive()) == ([None], False)
 
 
 @pytest.mark.usefixtures("with_obstore")

@@ -11,7 +11,7 @@ import os
 import re
 from collections import deque
 from datetime import datetime, timezone
-from threading import Semaphore, Thread
+from threading import Semaphore, Thread, current_thread
 from typing import Callable, Deque, Iterator, List, Mapping, Optional, Tuple
 from urllib.parse import urlsplit
 
@@ -87,7 +87,9 @@ class _Ahead(Thread):
         """Wait for what is on its way, and fetch no more."""
         self._ended = True
         self._wanted.release()
-        self.join()
+        # The collector of garbage may find a listing that was left unread while it runs in this very thread.
+        if current_thread() is not self:
+            self.join()
 
 
 @define(eq=False)
