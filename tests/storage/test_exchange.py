@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import socket
 import ssl
 import threading
@@ -38,7 +39,7 @@ class Speaker:
                     self._speak(connection)
                 connection.close()
                 return
-            with connection:
+            with connection, suppress(ConnectionResetError):  # whoever asks may hang up on what it did not read
                 self._speak(connection)
 
     def _speak(self, connection: socket.socket) -> None:
@@ -169,6 +170,21 @@ def test_nobody_there_is_known_to_have_been_asked_nothing() -> None:
 
     with pytest.raises(Unsent):
         Connections(f"http://127.0.0.1:{port}", 20, 20).ask("PUT", "/k", {}, b"content")
+
+
+def test_what_comes_behind_an_answer_is_not_the_next_one() -> None:
+    one, other = (
+        answer("HTTP/1.1 200 OK", f"Content-Length: {0x20007}", content=content * 0x20007) for content in (b"1", b"2")
+    )
+    with saying(one + other, other) as speaker:
+        connections = Connections(speaker.address, 20, 20)
+
+        first = connections.ask("GET", "/bucket/k", {"Host": "h"}).content
+        select.select([connections._idle[-1][1]], [], [], 20)  # until the rest has come
+        second = connections.ask("GET", "/bucket/k", {"Host": "h"}).content
+        connections.close()
+
+    assert (first[:1], second[:1], speaker.connections) == (b"1", b"2", 2)
 
 
 FINE = answer("HTTP/1.1 200 OK", "Content-Length: 2", content=b"ok")

@@ -18,6 +18,7 @@ from unittest.mock import patch
 import botocore.auth
 import pytest
 import s3fs
+from attrs import evolve
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials as BotocoreCredentials
 from object_servers import KEY, SECRET, S3Server
@@ -26,10 +27,14 @@ from syncengine.core.entry import Stamp
 from syncengine.errors import NotFound, PreconditionFailed, StorageError
 from syncengine.storage.conformance import Bytes
 from syncengine.storage.location import locate
+from syncengine.storage.objects import s3_direct
+from syncengine.storage.objects.conversation import ask
+from syncengine.storage.objects.exchange import Answer
 from syncengine.storage.objects.obstore_options import StoreOptions
 from syncengine.storage.objects.obstore_s3 import s3_options
 from syncengine.storage.objects.s3_direct import BrokenOff, DirectS3, Unclear, _Ahead, direct_to
 from syncengine.storage.objects.s3_listing import objects_in
+from syncengine.storage.objects.s3_small import SmallObjects
 from syncengine.storage.objects.s3_unmade import plain_options
 from syncengine.storage.objects.service import ObjectInfo
 from syncengine.storage.objects.signing import Credentials, digest_of_body, encoded_path, encoded_query, signed
@@ -524,6 +529,47 @@ def test_an_answer_that_is_not_just_the_range_is_not_interpreted(answer: Any) ->
             client.range("k", 0, 3, '"0"')
 
         client.close()
+
+
+@pytest.mark.parametrize(
+    ("status", "told", "is_ours"),
+    [
+        (206, "bytes 4-6/9", True),
+        (206, "bytes 4-6/*", True),
+        (200, "bytes 4-6/9", True),
+        (200, None, True),
+        (206, None, False),
+        (206, "bytes 0-2/9", False),
+        (206, "bytes 4-7/9", False),
+        (200, "bytes 0-2/9", False),
+        (404, "bytes 4-6/9", False),
+    ],
+)
+@pytest.mark.parametrize("etag", ['"x"', '"another"'])
+def test_an_answer_is_taken_only_for_the_range_that_it_says_it_is(
+    status: int, told: Optional[str], is_ours: bool, etag: str
+) -> None:
+    headers = {"etag": etag, **({} if told is None else {"content-range": told})}
+
+    assert s3_direct._holds_range(Answer(status, headers), 4, 7, '"x"') is (is_ours and etag == '"x"')
+
+
+# Writes
+
+
+@pytest.mark.usefixtures("with_obstore")
+@pytest.mark.parametrize("kind", ["seaweedfs", "rclone"])
+def test_content_that_changes_on_its_way_is_refused_by_the_server(kind: str, request: pytest.FixtureRequest) -> None:
+    server: S3Server = request.getfixturevalue(kind)
+    bucket = server.bucket()
+    client = server.client(bucket)
+    assert isinstance(client.service, SmallObjects)
+    said = client.service._direct.asked("PUT", "k", {}, content=b"content")
+
+    answer = ask(evolve(said, content=b"c0ntent"))
+
+    assert (answer.status, client.stat("k")) == (400, None)
+    assert ask(said).status == 200
 
 
 # Deletions

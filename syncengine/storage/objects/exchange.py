@@ -6,6 +6,7 @@ is done for one. An answer is either read as it was framed or not at all: what i
 
 from __future__ import annotations
 
+import select
 import socket
 import time
 from collections import deque
@@ -99,7 +100,7 @@ class Connections:
                 used, connection = self._idle.pop()
             except IndexError:
                 break
-            if used >= oldest:
+            if used >= oldest and _is_silent(connection):
                 return connection
             connection.close()
         return self._made()
@@ -142,6 +143,15 @@ def _trust() -> SSLContext:
     from ssl import create_default_context
 
     return create_default_context()
+
+
+def _is_silent(connection: socket.socket) -> bool:
+    """Say whether nothing has come that nobody asked for: it would be taken for the next answer, or is the end."""
+    if hasattr(select, "poll"):
+        waiting = select.poll()
+        waiting.register(connection, select.POLLIN)
+        return not waiting.poll(0)
+    return not select.select([connection], [], [], 0)[0]
 
 
 def _close(idle: Deque[Tuple[float, socket.socket]]) -> None:

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import os
 import re
+from binascii import b2a_base64
 from collections import deque
 from datetime import datetime, timezone
+from hashlib import md5
 from threading import Semaphore, Thread, current_thread
 from typing import Callable, Deque, Iterator, List, Mapping, Optional, Tuple
 from urllib.parse import urlsplit
@@ -28,7 +30,8 @@ from .signing import NOTHING, Credentials, digest_of_body, encoded_path, encoded
 __all__ = ["BrokenOff", "DirectS3", "Lost", "Unclear", "Unsent", "direct_to"]
 
 FULL_PAGE = 1000
-_CONTENT = (200, 206)
+_OK = 200
+_CONTENT = (_OK, 206)
 _TOKEN = re.compile(r"<NextContinuationToken>([^<&]+)</NextContinuationToken>")
 _SAFE_REGION = re.compile(r"^[a-z]{2}-[a-z]+-\d+$")
 
@@ -164,10 +167,11 @@ class DirectS3:
     def range(self, key: str, start: int, end: int, etag: str) -> bytes:
         """Return the bytes from *start* up to before *end* of the quoted version *etag*; raises Unclear.
 
-        Some servers send the range under the status of a whole object: its length tells which it is.
+        Some servers send the range under the status of a whole object: its length tells which it is. What says that
+        it is another range, as a cache may answer, is none of ours.
         """
         answer = self.ask("GET", key, {"If-Match": etag, "Range": f"bytes={start}-{end - 1}"})
-        if answer.status not in _CONTENT or len(answer.content) != end - start or answer.etag != etag:
+        if len(answer.content) != end - start or not _holds_range(answer, start, end, etag):
             raise Unclear(f"status {answer.status}, {len(answer.content)} bytes")
         return answer.content
 
@@ -177,7 +181,7 @@ class DirectS3:
         poured(
             asked,
             end - start,
-            lambda answer: answer.status in _CONTENT and answer.etag == etag,
+            lambda answer: _holds_range(answer, start, end, etag),
             lambda offset, piece: take(start + offset, piece),
         )
 
@@ -214,7 +218,11 @@ class DirectS3:
         """
         path = encoded_path(f"{self._path}/{key}" if key else self._path or "/")
         text = encoded_query(query) if query else ""
-        sent = self._signed(method, path, text, {**self._own, **headers}, content, digest)
+        given = {**self._own, **headers}
+        if content and method == "PUT":
+            # Not every server holds content against the digest of the signature, and buckets with locks ask for this.
+            given["Content-MD5"] = b2a_base64(md5(content, usedforsecurity=False).digest(), newline=False).decode()
+        sent = self._signed(method, path, text, given, content, digest)
         return Asked(self._connections, method, f"{path}?{text}" if text else path, sent, content)
 
     def _signed(
@@ -241,6 +249,14 @@ class DirectS3:
             found = Credentials(provided["access_key_id"], provided["secret_access_key"], provided["token"])
             self._held = provided["expires_at"], found
         return self._held[1]
+
+
+def _holds_range(answer: Answer, start: int, end: int, etag: str) -> bool:
+    """Say whether the head of an answer announces the bytes from *start* to before *end* of a version."""
+    told = answer.headers.get("content-range")
+    if told is None:
+        return answer.status == _OK and answer.etag == etag
+    return answer.status in _CONTENT and answer.etag == etag and told.partition("/")[0] == f"bytes {start}-{end - 1}"
 
 
 def direct_to(options: StoreOptions) -> Optional[DirectS3]:
