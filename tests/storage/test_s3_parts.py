@@ -4,16 +4,27 @@ from __future__ import annotations
 
 import os
 import threading
+import traceback
 from typing import Any, Iterator, List, cast
 
 import pytest
 from between import Wire, between
 from object_servers import S3Server
 
-from syncengine.errors import AccessDenied, PreconditionFailed, StorageError, Throttled, Unavailable
+from syncengine.errors import (
+    AccessDenied,
+    NoSpace,
+    NotFound,
+    PreconditionFailed,
+    StorageError,
+    Throttled,
+    Unavailable,
+    Unsupported,
+)
 from syncengine.storage.conformance import Bytes
 from syncengine.storage.objects import s3_parts
 from syncengine.storage.objects.exchange import Answer, Lost, Unsent
+from syncengine.storage.objects.s3_client import error_code
 from syncengine.storage.objects.s3_parts import (
     OF_ALL_UPLOADS,
     OF_ONE_UPLOAD,
@@ -154,42 +165,91 @@ def test_a_part_that_failed_is_sent_again(wire: Wire, status: int) -> None:
 class Answering:
     """Answers every request alike, and counts them."""
 
-    def __init__(self, answer: Any) -> None:
+    def __init__(self, answer: Any, content: bytes = b"") -> None:
         self.asked = 0
         self._answer = answer
+        self._content = content
 
     def ask(self, *_: Any, **__: Any) -> Answer:
         self.asked += 1
         if isinstance(self._answer, Exception):
             raise self._answer
-        return Answer(self._answer, {}, b"<Error><Message>it said &amp; so</Message></Error>")
+        return Answer(self._answer, {"retry-after": "7"}, self._content)
+
+
+def refusal(code: str, message: str = "it said &amp; so") -> bytes:
+    named = f"<Code>{code}</Code>" if code else ""
+    return f"<?xml version='1.0'?><Error>{named}<Message>{message}</Message></Error>".encode()
 
 
 @pytest.mark.parametrize(
-    ("answer", "error", "attempts"),
+    ("answer", "code", "error", "attempts"),
     [
-        (403, AccessDenied, 1),
-        (404, StorageError, 1),
-        (400, StorageError, 1),
-        (408, Unavailable, 4),
-        (429, Throttled, 4),
-        (503, Throttled, 4),
-        (500, Unavailable, 4),
-        (200, Unavailable, 4),
-        (Lost("reset"), Unavailable, 4),
-        (Unsent("refused"), Unavailable, 4),
+        (400, "RequestTimeout", Unavailable, 4),
+        (400, "BadDigest", Unavailable, 4),
+        (400, "IncompleteBody", Unavailable, 4),
+        (400, "XAmzContentSHA256Mismatch", Unavailable, 4),
+        (400, "ExpiredToken", AccessDenied, 1),
+        (400, "EntityTooLarge", Unsupported, 1),
+        (400, "InvalidArgument", StorageError, 1),
+        (403, "SignatureDoesNotMatch", AccessDenied, 1),
+        (403, "QuotaExceeded", NoSpace, 1),
+        (404, "NoSuchUpload", Unavailable, 1),
+        (404, "NoSuchBucket", NotFound, 1),
+        (409, "OperationAborted", Unavailable, 4),
+        (500, "InternalError", Unavailable, 4),
+        (501, "NotImplemented", Unsupported, 1),
+        (503, "SlowDown", Throttled, 4),
+        (503, "ServiceUnavailable", Unavailable, 4),
+        (507, "XMinioStorageFull", NoSpace, 1),
+        # A status alone:
+        (400, "", StorageError, 1),
+        (401, "", AccessDenied, 1),
+        (403, "", AccessDenied, 1),
+        (404, "", NotFound, 1),
+        (408, "", Unavailable, 4),
+        (425, "", Unavailable, 4),
+        (429, "", Throttled, 4),
+        (500, "", Unavailable, 4),
+        (501, "", Unsupported, 1),
+        (503, "", Unavailable, 4),
+        (507, "", NoSpace, 1),
     ],
 )
-def test_a_part_that_cannot_be_sent_is_tried_again_only_where_that_may_help(
-    answer: Any, error: Any, attempts: int
+def test_a_refused_part_is_told_by_its_code_and_sent_again_only_where_that_may_help(
+    answer: int, code: str, error: Any, attempts: int
 ) -> None:
-    direct: Any = Answering(answer)
+    direct: Any = Answering(answer, refusal(code))
 
     with pytest.raises(StorageError) as caught:
         PlainParts(direct).sent("k", "upload", (1, b"x"))
 
     assert (type(caught.value), direct.asked) == (error, attempts)
-    assert isinstance(answer, Exception) or "it said & so" in str(caught.value)
+    assert (caught.value.path, caught.value.retry_after) == ("k", 7.0)
+    assert error_code(caught.value) == (code or str(answer))
+    assert code in str(caught.value)
+    assert "it said & so" in str(caught.value)
+
+
+@pytest.mark.parametrize("answer", [200, 307, Lost("reset"), Unsent("refused")])
+def test_a_part_that_was_neither_taken_nor_refused_is_sent_again(answer: Any) -> None:
+    direct: Any = Answering(answer)
+
+    with pytest.raises(Unavailable):
+        PlainParts(direct).sent("k", "upload", (1, b"x"))
+
+    assert direct.asked == 4
+
+
+def test_a_refusal_shows_no_secret() -> None:
+    direct: Any = Answering(403, refusal("AccessDenied", "the token planted-secret is wrong"))
+    plain = PlainParts(direct, ("planted-secret",))
+
+    with pytest.raises(AccessDenied) as sent:
+        plain.sent("k", "upload", (1, b"x"))
+
+    assert "the token *** is wrong" in str(sent.value)
+    assert "planted" not in "".join(traceback.format_exception(None, sent.value, None)) + repr(plain)
 
 
 @pytest.mark.parametrize("answer", [403, 500, 204, Lost("reset"), Unsent("refused")])

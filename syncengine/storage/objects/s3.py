@@ -91,7 +91,7 @@ class S3Service:
         self._single_copy_bytes = single_copy_bytes
         self._copy_part_bytes = copy_part_bytes
         self._direct = direct
-        self._plain = None if direct is None else PlainParts(direct)
+        self._plain = None if direct is None else PlainParts(direct, self._client.border.secrets)
         self._threads = PartThreads()
         self._order = InOrder(self._as_told, True if direct is not None and direct.is_of_the_aws else None)
         self._read_stamp = S3.stamp

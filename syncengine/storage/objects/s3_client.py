@@ -96,11 +96,16 @@ def _repeat_nothing_unseen(client: Any) -> None:
 
 
 class Refused(Exception):
-    """One key of a bulk deletion that was refused, in the form of botocore's own errors."""
+    """What botocore did not read itself and S3 refused, in the form of botocore's own errors.
 
-    def __init__(self, answer: Mapping[str, Any]) -> None:
-        super().__init__(f"{answer.get('Code')}: {answer.get('Message')}")
-        self.response = {"Error": answer}
+    That is one key of a bulk deletion, or a whole request, which has a *status* and *headers* of its own.
+    """
+
+    def __init__(
+        self, told: Mapping[str, Any], *, status: Optional[int] = None, headers: Optional[Mapping[str, str]] = None
+    ) -> None:
+        super().__init__(f"{told.get('Code')}: {told.get('Message')}")
+        self.response = {"Error": told, "ResponseMetadata": {"HTTPStatusCode": status, "HTTPHeaders": headers or {}}}
 
 
 def was_repeated(error: StorageError) -> bool:

@@ -29,9 +29,12 @@ from typing import (
 from attrs import define, field
 
 from ...core.paths import shown
-from ...errors import AccessDenied, PreconditionFailed, StorageError, Throttled, Unavailable
+from ...errors import StorageError, Unavailable
+from ..causes import shown_cause
+from ..translation import translated
 from .exchange import Answer, Unclear, Unsent
 from .fast import HEADER_NAMES
+from .s3_client import Refused, error_code
 from .s3_direct import DirectS3
 from .service import Headers
 
@@ -50,17 +53,15 @@ OF_ALL_UPLOADS = 8
 _CONDITIONS = {"IfMatch": "If-Match", "IfNoneMatch": "If-None-Match"}
 _UPLOAD_ID = re.compile(r"<UploadId>([^<]+)</UploadId>")
 _COMPLETED = re.compile(r"<CompleteMultipartUploadResult.*?<ETag>([^<]+)</ETag>", re.DOTALL)
-_MESSAGE = re.compile(r"<Message>([^<]+)</Message>")
+_SAID = re.compile(r"<(Code|Message)>([^<]+)</\1>")
 _TOLD = {
     "x-amz-version-id": "VersionId",
     "x-amz-server-side-encryption": "ServerSideEncryption",
     "x-amz-server-side-encryption-customer-algorithm": "SSECustomerAlgorithm",
 }
 _PRECONDITION_FAILED = 412
-_DENIED = (401, 403)
-_THROTTLED = (429, 503)
-_REFUSED = range(400, 500)
-_MAY_PASS = (408, 425)
+_REFUSED = range(400, 600)
+_UPLOAD_IS_GONE = "NoSuchUpload"
 _ATTEMPTS = 4
 _PAUSE_SECONDS = 0.2
 _PLAIN = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?|")
@@ -68,9 +69,10 @@ _PLAIN = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?|")
 
 @define(eq=False)
 class PlainParts:
-    """Requests about uploads in parts through *direct*."""
+    """Requests about uploads in parts through *direct*; no error shows one of the *secrets*."""
 
     direct: DirectS3
+    secrets: Tuple[str, ...] = field(default=(), repr=False)
 
     def begun(self, key: str, headers: Headers) -> Optional[str]:
         """Begin an upload and return its id, None where that was not answered plainly."""
@@ -87,8 +89,9 @@ class PlainParts:
             answer = self._asked("PUT", key, {}, query, content)
             if answer is not None and answer.status == 200 and answer.etag:
                 return answer.etag
-            error = _failure(key, answer)
-            if not error.retryable or attempt == _ATTEMPTS:
+            error = self._failure(key, answer)
+            # Another upload may succeed, but no part comes to one that is gone.
+            if not error.retryable or error_code(error) == _UPLOAD_IS_GONE or attempt == _ATTEMPTS:
                 raise error
             time.sleep(_PAUSE_SECONDS * 2**attempt)
         raise AssertionError("the last attempt returns or raises")
@@ -111,7 +114,7 @@ class PlainParts:
         except Unsent:
             return None
         if answer.status == _PRECONDITION_FAILED:
-            raise PreconditionFailed(f"{shown(key)}: {_said(answer)}", path=key)
+            raise self._refusal(key, answer, "its upload")
         # S3 may answer that all is well and tell of a failure in what follows.
         found = _COMPLETED.search(_text(answer)) if answer.status == 200 else None
         if found is None:
@@ -123,6 +126,24 @@ class PlainParts:
         """Throw away the parts of an upload; say whether that was answered plainly."""
         answer = self._asked("DELETE", key, {}, {"uploadId": upload})
         return answer is not None and answer.status == 204
+
+    def _failure(self, key: str, answer: Optional[Answer]) -> StorageError:
+        """Return what the *answer* to a part that was not taken, or no answer, says to a caller."""
+        if answer is None:
+            return Unavailable(f"{shown(key)}: the connection broke while a part of it was being sent", path=key)
+        if answer.status not in _REFUSED:
+            return Unavailable(f"{shown(key)}: a part of it was answered with status {answer.status}", path=key)
+        return self._refusal(key, answer, "a part of it")
+
+    def _refusal(self, key: str, answer: Answer, what: str) -> StorageError:
+        """Return a refusal as what botocore had raised of it comes to."""
+        said = {name: _unescaped(text) for name, text in _SAID.findall(_text(answer))}
+        message = f"{what} was answered with status {answer.status}: {said.get('Message', 'no reason given')}"
+        told = {"Code": said.get("Code", str(answer.status)), "Message": message}
+        refused = Refused(told, status=answer.status, headers=answer.headers)
+        error = translated(refused, key, secrets=self.secrets)
+        error.__cause__ = shown_cause(refused, self.secrets)
+        return error
 
     def _asked(
         self, method: str, key: str, headers: Mapping[str, str], query: Mapping[str, str], content: bytes = b""
@@ -210,23 +231,6 @@ def _cancelled(waiting: Deque[Future[Any]]) -> None:
     for begun in waiting:
         if not begun.cancelled():
             begun.exception()
-
-
-def _failure(key: str, answer: Optional[Answer]) -> StorageError:
-    if answer is None:
-        return Unavailable(f"{shown(key)}: the connection broke while a part of it was being sent", path=key)
-    message = f"{shown(key)}: a part of it was answered with status {answer.status}: {_said(answer)}"
-    if answer.status in _THROTTLED:
-        return Throttled(message, path=key)
-    if answer.status in _DENIED:
-        return AccessDenied(message, path=key)
-    is_refused = answer.status in _REFUSED and answer.status not in _MAY_PASS
-    return StorageError(message, path=key) if is_refused else Unavailable(message, path=key)
-
-
-def _said(answer: Answer) -> str:
-    found = _MESSAGE.search(_text(answer))
-    return shown(_unescaped(found.group(1))) if found else f"status {answer.status}"
 
 
 def _unescaped(text: str) -> str:
