@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import threading
 import traceback
@@ -11,6 +12,7 @@ import pytest
 from between import Wire, between
 from object_servers import S3Server
 
+from syncengine.core.entry import Stamp
 from syncengine.errors import (
     AccessDenied,
     NoSpace,
@@ -34,6 +36,7 @@ from syncengine.storage.objects.s3_parts import (
     plain_headers,
 )
 from syncengine.storage.objects.s3_unmade import Deferred
+from syncengine.storage.objects.s3_values import is_composed_of
 from syncengine.storage.objects.service import Headers
 from syncengine.storage.protocol import ABSENT, exactly
 
@@ -286,6 +289,60 @@ def test_an_upload_that_fails_leaves_no_parts(wire: Wire, monkeypatch: pytest.Mo
 
     assert on_their_way(wire.server, bucket) == 0
     assert wire.server.keys(bucket) == ()
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "error"),
+    [
+        (412, "PreconditionFailed", PreconditionFailed),
+        (409, "ConditionalRequestConflict", PreconditionFailed),
+        (409, "", PreconditionFailed),
+        (409, "OperationAborted", Unavailable),
+    ],
+)
+def test_a_completion_that_another_write_was_in_the_way_of_is_not_repeated(status: int, code: str, error: Any) -> None:
+    direct: Any = Answering(status, refusal(code))
+
+    with pytest.raises(error, match="it said & so"):
+        PlainParts(direct).completed("k", "upload", ['"e"'], {"IfNoneMatch": "*"})
+
+    assert direct.asked == 1
+
+
+@pytest.mark.parametrize("status", [409, 412])
+def test_an_upload_whose_condition_failed_at_its_end_is_told_so_and_leaves_no_parts(wire: Wire, status: int) -> None:
+    bucket = wire.server.bucket()
+    client = wire.server.client(bucket)
+    wire.refused["large completed"] = status
+    wire.sent()
+
+    with pytest.raises(PreconditionFailed):
+        client.write("large", Bytes(LARGE), expect=ABSENT)
+
+    assert wire.sent()["POST"] == 2  # begun and completed
+    assert on_their_way(wire.server, bucket) == 0
+    assert wire.server.keys(bucket) == ()
+
+
+PART_ETAGS = [hashlib.md5(part).hexdigest() for part in (b"one", b"two")]
+COMPOSITE = hashlib.md5(b"".join(bytes.fromhex(etag) for etag in PART_ETAGS)).hexdigest()
+
+
+@pytest.mark.parametrize(
+    ("found", "ours"),
+    [
+        (Stamp(size=6, etag=f"{COMPOSITE}-2"), True),
+        (Stamp(size=7, etag=f"{COMPOSITE}-2"), False),
+        (Stamp(size=6, etag=f"{COMPOSITE}-3"), False),
+        # A key service gives an ETag of its own, and some servers never tell the number of parts.
+        (Stamp(size=6, etag="0" * 32 + "-2"), None),
+        (Stamp(size=6, etag="0" * 32), None),
+        (Stamp(size=6, etag="a-3"), None),
+        (Stamp(size=6), None),
+    ],
+)
+def test_an_object_is_ours_or_anothers_only_where_that_is_certain(found: Stamp, ours: Any) -> None:
+    assert is_composed_of(found, PART_ETAGS, 6) is ours
 
 
 @pytest.mark.parametrize("way", ["no answer", "a failure"])

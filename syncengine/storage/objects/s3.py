@@ -344,7 +344,7 @@ class S3Service:
             )
         except StorageError as error:
             named = [etag.strip('"') for etag in etags]
-            return self._unless_ours(key, error, lambda stamp: is_composed_of(stamp, named), was_sent=was_sent)
+            return self._unless_ours(key, error, lambda stamp: is_composed_of(stamp, named, size), was_sent=was_sent)
         return info_of(key, size, answer, self._read_stamp)
 
     def _abort(self, key: str, upload: str) -> None:

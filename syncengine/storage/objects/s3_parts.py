@@ -59,7 +59,8 @@ _TOLD = {
     "x-amz-server-side-encryption": "ServerSideEncryption",
     "x-amz-server-side-encryption-customer-algorithm": "SSECustomerAlgorithm",
 }
-_PRECONDITION_FAILED = 412
+# The second is what a write at the same time is answered with; such an upload can only be begun anew.
+_CONDITION_FAILED = (412, 409)
 _REFUSED = range(400, 600)
 _UPLOAD_IS_GONE = "NoSuchUpload"
 _ATTEMPTS = 4
@@ -101,8 +102,8 @@ class PlainParts:
     ) -> Optional[Dict[str, Any]]:
         """Complete an upload and return what was told about the object, as botocore spells it.
 
-        Returns None where nothing was sent; raises PreconditionFailed where the condition did not hold, and Unclear
-        where nobody knows what was done.
+        Returns None where nothing was sent; raises PreconditionFailed where the condition did not hold, or what else
+        the service calls another write that was in the way, and Unclear where nobody knows what was done.
         """
         parts = "".join(
             f"<Part><PartNumber>{number}</PartNumber><ETag>{etag}</ETag></Part>" for number, etag in enumerate(etags, 1)
@@ -113,7 +114,7 @@ class PlainParts:
             answer = self.direct.ask("POST", key, given, content=content, query={"uploadId": upload})
         except Unsent:
             return None
-        if answer.status == _PRECONDITION_FAILED:
+        if answer.status in _CONDITION_FAILED:
             raise self._refusal(key, answer, "its upload")
         # S3 may answer that all is well and tell of a failure in what follows.
         found = _COMPLETED.search(_text(answer)) if answer.status == 200 else None

@@ -38,6 +38,7 @@ _CHECKSUMS = {
     "MD5": 16,
 }
 _MD5 = re.compile(r"^[0-9a-f]{32}$")
+_PARTS = re.compile(r"^[0-9a-f]{32}-([0-9]+)$")
 _CUSTOMER_KEY = ("SSECustomerAlgorithm", "SSECustomerKey", "SSECustomerKeyMD5")
 
 
@@ -125,11 +126,15 @@ def is_content(found: Stamp, content: bytes) -> Optional[bool]:
     return None if crc32 is None else crc32 == f"crc32:{zlib.crc32(content):08x}"
 
 
-def is_composed_of(found: Stamp, part_etags: Sequence[str]) -> Optional[bool]:
-    """Say whether the object *found* was completed from just these parts, None where their ETags cannot tell.
+def is_composed_of(found: Stamp, part_etags: Sequence[str], size: int) -> Optional[bool]:
+    """Say whether the object *found* was completed from just these parts of *size* bytes in all, None if none can tell.
 
-    An equal composite ETag proves it; an unequal one proves nothing where a key service changes the ETags.
+    An equal composite ETag proves it, and another size or number of parts disproves it; an unequal ETag alone proves
+    nothing, because a key service changes it.
     """
+    count = _PARTS.search(found.etag or "")
+    if found.size != size or (count is not None and int(count[1]) != len(part_etags)):
+        return False
     try:
         parts = b"".join(bytes.fromhex(etag) for etag in part_etags)
     except ValueError:
