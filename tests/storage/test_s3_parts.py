@@ -131,6 +131,77 @@ def test_after_a_failure_nothing_is_on_its_way_any_more() -> None:
     threads.close()
 
 
+class NoThreads:
+    """Lets no thread for parts be started after so many."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, left: int) -> None:
+        self.left = left
+        self.started: List[threading.Thread] = []
+        self.refused = threading.Event()
+        start = threading.Thread.start
+
+        def started(thread: threading.Thread) -> None:
+            if thread.name.startswith("syncengine-part"):
+                if not self.left:
+                    self.refused.set()
+                    raise RuntimeError("can't start new thread")
+                self.left -= 1
+                self.started.append(thread)
+            start(thread)
+
+        monkeypatch.setattr(threading.Thread, "start", started)
+
+
+def test_where_no_thread_can_be_started_parts_are_sent_without_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    threads = PartThreads()
+    with monkeypatch.context() as without:
+        NoThreads(without, 0)
+        sent = threads.sent(numbered(OF_ALL_UPLOADS + 1), lambda part: (part[0], threading.current_thread()))
+    assert sent == [(number, threading.current_thread()) for number in range(1, OF_ALL_UPLOADS + 2)]
+
+    # All places are free again: this many parts can meet.
+    together = threading.Barrier(OF_ALL_UPLOADS, timeout=20)
+    uploads = [
+        threading.Thread(target=threads.sent, args=(numbered(OF_ONE_UPLOAD), lambda _: together.wait()))
+        for _ in range(OF_ALL_UPLOADS // OF_ONE_UPLOAD)
+    ]
+    for upload in uploads:
+        upload.start()
+    for upload in uploads:
+        upload.join()
+    assert not together.broken
+    threads.close()
+
+
+def test_a_part_that_no_thread_could_be_started_for_is_sent_only_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    threads, starting = PartThreads(), NoThreads(monkeypatch, 1)
+    sent: List[int] = []
+
+    def send(part: Part) -> None:
+        sent.append(part[0])
+        if part[0] == 1:
+            starting.refused.wait(20)
+        else:
+            raise Unavailable("the second part")
+
+    with pytest.raises(Unavailable, match="the second part"):
+        threads.sent(numbered(3), send)
+    for thread in starting.started:
+        thread.join()  # each does what is queued still
+    threads.close()
+
+    assert starting.refused.is_set()
+    assert sent == [1, 2]
+
+
+def test_threads_that_were_ended_are_made_anew_for_a_later_upload() -> None:
+    threads = PartThreads()
+    for _ in range(2):
+        assert threads.sent(numbered(3), lambda part: part[0]) == [1, 2, 3]
+        threads.close()
+    threads.close()
+
+
 # Requests
 
 

@@ -184,34 +184,70 @@ class PartThreads:
             for part in parts:
                 if len(waiting) >= OF_ONE_UPLOAD:
                     sent.append(_landed(waiting))
-                begun = self._begun(part, send)
-                if begun is None:
-                    # Others hold all the places; no upload waits for them, so none can wait for ever.
+                if not self._begun(part, send, waiting):
+                    # No place or no thread is free; no upload waits for these, so none can wait for ever.
                     sent.extend(_all_landed(waiting))
                     sent.append(send(part))
-                else:
-                    waiting.append(begun)
             sent.extend(_all_landed(waiting))
         finally:
             _cancelled(waiting)
         return sent
 
     def close(self) -> None:
-        """Wait for what is on its way and end the threads."""
-        if self._threads is not None:
-            self._threads.shutdown(wait=True)
+        """Wait for what is on its way and end the threads; a later upload gets new ones."""
+        with self._lock:
+            threads, self._threads = self._threads, None
+        if threads is not None:
+            threads.shutdown(wait=True)
 
-    def _begun(self, part: Part, send: Callable[[Part], _Sent]) -> Optional[Future[_Sent]]:
+    def _begun(self, part: Part, send: Callable[[Part], _Sent], waiting: Deque[Future[_Sent]]) -> bool:
+        """Give *part* to a thread and add it to *waiting*; say whether there was a place and a thread for it."""
         if not self._slots.acquire(blocking=False):
-            return None
+            return False
+        from concurrent.futures import Future
+
+        begun: Future[_Sent] = Future()
+        begun.add_done_callback(lambda _: self._slots.release())
+        # Before a thread can have it: whatever is raised from here on, the part is called off or waited for.
+        waiting.append(begun)
+        pool = self._pool()
+        try:
+            pool.submit(_carry_out, begun, send, part)
+        except RuntimeError:
+            # No thread could be started, but the part stays queued, and a thread of another part may be at it by now.
+            self._leave(pool)
+            if begun.cancel():
+                waiting.pop()
+                return False
+        return True
+
+    def _pool(self) -> ThreadPoolExecutor:
         from concurrent.futures import ThreadPoolExecutor
 
         with self._lock:
             if self._threads is None:
                 self._threads = ThreadPoolExecutor(OF_ALL_UPLOADS, thread_name_prefix="syncengine-part")
-        begun = self._threads.submit(send, part)
-        begun.add_done_callback(lambda _: self._slots.release())
-        return begun
+            return self._threads
+
+    def _leave(self, pool: ThreadPoolExecutor) -> None:
+        """Give *pool* nothing more to do: it would count the thread that it could not start as an idle one."""
+        with self._lock:
+            if self._threads is pool:
+                self._threads = None
+        pool.shutdown(wait=False)
+
+
+def _carry_out(begun: Future[_Sent], send: Callable[[Part], _Sent], part: Part) -> None:
+    """Send *part*, unless it was called off."""
+    if not begun.set_running_or_notify_cancel():
+        return
+    try:
+        result = send(part)
+    except BaseException as error:  # noqa: BLE001 - it is raised again, where the part is waited for
+        begun.set_exception(error)
+        del begun  # its error remembers this call, and the call would remember it
+    else:
+        begun.set_result(result)
 
 
 def _landed(waiting: Deque[Future[_Sent]]) -> _Sent:
