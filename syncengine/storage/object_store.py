@@ -167,7 +167,9 @@ class ObjectStorageClient:
         def pour(start: int, end: int, take: Take) -> bool:
             return self.service.pour(info.key, start, end, take, expect=info.stamp)
 
-        return ObjectSource(path, info, first, fetch=fetch, pour=pour, pool=self._ranges)
+        return ObjectSource(
+            path, info, first, fetch=fetch, pour=pour if self.service.pours else None, pool=self._ranges
+        )
 
     def check(self, expect: Precondition, path: str, info: Optional[ObjectInfo]) -> None:
         """Raise PreconditionFailed where *info* is not what *expect* demands."""

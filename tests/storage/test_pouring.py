@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+import signal
 import threading
+import time
+from concurrent.futures import Future
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Dict, List, Tuple
+from typing import Any, Dict, Iterator, List, Tuple
 from unittest.mock import patch
 
 import pytest
@@ -103,10 +107,11 @@ def test_what_the_taker_raises_is_raised_and_the_rest_belongs_to_no_other_reques
 # One object
 
 
-def source(pour: Any, *, pool: RangePool, first: int = MIB) -> ObjectSource:
-    def fetch(start: int, end: int) -> bytes:
-        return LARGE[start:end]
+def content_of(start: int, end: int) -> bytes:
+    return LARGE[start:end]
 
+
+def source(pour: Any, *, pool: RangePool, first: int = MIB, fetch: Any = content_of) -> ObjectSource:
     info = ObjectInfo("k", Stamp(size=len(LARGE), etag="x"))
     return ObjectSource("k", info, LARGE[:first], fetch=fetch, pour=pour, pool=pool)
 
@@ -121,12 +126,24 @@ def torn(start: int, end: int, take: Any) -> bool:
     return False
 
 
+@contextmanager
+def taken_places(pool: RangePool, count: int) -> Iterator[None]:
+    release = threading.Event()
+    taken = [Future() for _ in range(count)]  # type: ignore[var-annotated]
+    assert all(pool.begin(each, release.wait) for each in taken)
+    try:
+        yield
+    finally:
+        release.set()
+        for each in taken:
+            pool.end(each)
+
+
 @pytest.mark.parametrize("pour", [whole, torn], ids=["plainly", "otherwise"])
-@pytest.mark.parametrize("taken_by_others", [0, 5])
-def test_everything_is_handed_on_and_counted_in_its_order(pour: Any, taken_by_others: int) -> None:
+@pytest.mark.parametrize(("taken_by_others", "most"), [(0, RANGE_BYTES), (5, MIB)])
+def test_everything_is_handed_on_and_counted_in_its_order(pour: Any, taken_by_others: int, most: int) -> None:
     pool, came, counted = RangePool(), bytearray(len(LARGE)), []  # type: ignore[var-annotated]
-    for _ in range(taken_by_others):
-        pool._slots.acquire()
+    asked: List[int] = []
 
     def take(offset: int, piece: Any) -> None:
         came[offset : offset + len(piece)] = piece
@@ -135,12 +152,30 @@ def test_everything_is_handed_on_and_counted_in_its_order(pour: Any, taken_by_ot
         counted.append(count)
         assert came[: sum(counted)] == LARGE[: sum(counted)]
 
-    content = source(pour, pool=pool)
+    def fetch(start: int, end: int) -> bytes:
+        asked.append(end - start)
+        return content_of(start, end)
 
-    assert content.pour(take, moved)
+    content = source(pour, pool=pool, fetch=fetch)
+
+    with taken_places(pool, taken_by_others):
+        assert content.pour(take, moved)
+        assert len(pool._held) == taken_by_others
     assert content.verify() == Stamp(size=len(LARGE), etag="x")
     assert bytes(came) == LARGE
-    assert pool._slots._value == 5 - taken_by_others
+    assert max(asked, default=most) == most
+    assert (pour is torn) == bool(asked)
+    pool.close()
+
+
+def test_what_cannot_be_handed_on_while_it_comes_is_read_from_its_beginning() -> None:
+    pool, came = RangePool(), []  # type: ignore[var-annotated]
+    content = source(None, pool=pool)
+
+    assert not content.pour(lambda offset, _: came.append(offset), came.append)
+    assert came == []
+    assert content.read() == LARGE
+    assert pool._held == set()
     pool.close()
 
 
@@ -177,7 +212,128 @@ def test_after_a_failure_nothing_is_handed_on_any_more() -> None:
     content.close()
     pool.close()
     assert came == after
-    assert pool._slots._value == 5
+    assert pool._held == set()
+
+
+@pytest.mark.parametrize("times", [1, 2, 3])
+def test_however_often_it_is_interrupted_it_ends_after_all_that_it_began(times: int) -> None:
+    pool, going, waited_for, over = RangePool(), threading.Semaphore(0), threading.Semaphore(0), threading.Event()
+    ended: List[int] = []
+    came: List[int] = []
+    end = RangePool.end
+
+    def noted(self: RangePool, landing: Any) -> None:
+        waited_for.release()
+        end(self, landing)
+
+    def interrupt() -> None:
+        main = threading.main_thread().ident
+        assert main is not None
+        assert all(going.acquire(timeout=20) for _ in range(3))
+        for _ in range(times):
+            signal.pthread_kill(main, signal.SIGINT)
+            # For the first range, after each interrupt once more. What comes right before a wait does not wake it.
+            while not waited_for.acquire(timeout=0.2):
+                signal.pthread_kill(main, signal.SIGINT)
+        over.set()
+
+    def pour(start: int, end: int, take: Any) -> bool:
+        going.release()
+        try:
+            if start == MIB:
+                going.acquire()
+                interrupt()
+            assert over.wait(20)
+            take(start, b"")
+        finally:
+            ended.append(start)
+        return True
+
+    content = source(pour, pool=pool)
+    with patch.object(RangePool, "end", noted), pytest.raises(KeyboardInterrupt):
+        content.pour(lambda offset, _: came.append(offset), lambda _: None)
+
+    assert sorted(ended) == [MIB + each * RANGE_BYTES for each in range(4)]
+    assert came == [0]
+    assert pool._held == set()
+    pool.close()
+
+
+@pytest.mark.parametrize("begins", [False, True])
+def test_an_interrupt_while_a_range_is_begun_leaves_nothing_on_its_way(begins: bool) -> None:
+    pool, came, ended, over = RangePool(), [], [], threading.Event()  # type: ignore[var-annotated]
+    begin = RangePool.begin
+
+    def interrupted(self: RangePool, *given: Any) -> bool:
+        if begins:
+            begin(self, *given)
+        over.set()
+        raise KeyboardInterrupt
+
+    def pour(start: int, end: int, take: Any) -> bool:
+        assert over.wait(20)
+        ended.append(start)
+        return True
+
+    content = source(pour, pool=pool)
+    with patch.object(RangePool, "begin", interrupted), pytest.raises(KeyboardInterrupt):
+        content.pour(lambda offset, _: came.append(offset), lambda _: None)
+
+    at_its_end = list(ended)
+    assert pool._held == set()
+    pool.close()
+    assert (came, ended) == ([0], at_its_end)
+
+
+def test_one_failed_range_ends_the_others_and_is_what_is_told_of() -> None:
+    pool, last = RangePool(), MIB + 3 * RANGE_BYTES
+    going, pieces = threading.Semaphore(0), []  # type: ignore[var-annotated]
+
+    def pour(start: int, end: int, take: Any) -> bool:
+        if start == last:
+            assert all(going.acquire(timeout=20) for _ in range(3))
+            raise Unavailable("the last range")
+        going.release()
+        latest = time.monotonic() + 20
+        while time.monotonic() < latest:
+            take(start, b"")
+        pieces.append(start)
+        return True
+
+    with pytest.raises(Unavailable, match="the last range"):
+        source(pour, pool=pool).pour(lambda *_: None, lambda _: None)
+
+    assert pieces == []
+    assert pool._held == set()
+    pool.close()
+
+
+def test_what_nobody_wants_any_more_is_not_tried_again() -> None:
+    pool, going, asked = RangePool(), threading.Semaphore(0), []  # type: ignore[var-annotated]
+    began_to_end = threading.Event()
+
+    def pour(start: int, end: int, take: Any) -> bool:
+        if start != MIB:
+            return False
+        assert all(going.acquire(timeout=20) for _ in range(3))
+        raise PreconditionFailed("the first range")
+
+    def fetch(start: int, end: int) -> bytes:
+        asked.append(start)
+        going.release()
+        assert began_to_end.wait(20)
+        raise Unavailable("may pass")
+
+    def noted(self: RangePool, landing: Any) -> None:
+        began_to_end.set()
+        end(self, landing)
+
+    end = RangePool.end
+    with patch.object(RangePool, "end", noted), pytest.raises(PreconditionFailed, match="the first range"):
+        source(pour, pool=pool, fetch=fetch).pour(lambda *_: None, lambda _: None)
+
+    assert sorted(asked) == [MIB + each * RANGE_BYTES for each in (1, 2, 3)]
+    pool.close()
 
 
 # Files
@@ -219,6 +375,26 @@ def test_a_large_object_becomes_a_file_by_plain_requests_only(server: S3Server, 
     assert (made.bytes, sum(moved)) == (len(LARGE), len(LARGE))
     assert made.target.size == len(LARGE)
     assert ranges == []
+
+
+def test_without_plain_requests_a_large_object_is_read_in_order(moto: S3Server, tmp_path: Path) -> None:
+    bucket = moto.bucket()
+    moto.fill(bucket, {"large": LARGE})
+    client = moto.client(bucket)
+
+    with patch.object(type(client.service), "pours", False), patch.object(Draft, "_put") as put:
+        transfer(
+            client,
+            "large",
+            LocalStorageClient(str(tmp_path)),
+            "large",
+            expect_origin=client.stat("large").stamp,
+            expect_target=ABSENT,
+            mtime_ns=None,
+        )
+
+    assert (tmp_path / "large").read_bytes() == LARGE
+    put.assert_not_called()
 
 
 @pytest.mark.usefixtures("with_obstore")

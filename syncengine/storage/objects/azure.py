@@ -208,6 +208,11 @@ class AzureService:
         assert stands is not None
         return _pinned(stands.stamp)
 
+    @property
+    def pours(self) -> bool:
+        """Whether content is handed on while it comes: here it is not."""
+        return False
+
     def pour(self, key: str, start: int, end: int, take: Take, *, expect: Optional[Stamp] = None) -> bool:
         """Say that ranges only come as a whole."""
         return False

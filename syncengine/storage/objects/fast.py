@@ -133,6 +133,11 @@ class FastService:
             self._marks_ranges = False
             return self._base.read(key, start, end, expect=expect)
 
+    @property
+    def pours(self) -> bool:
+        """Whether the service hands content on while it comes."""
+        return self._base.pours
+
     def pour(self, key: str, start: int, end: int, take: Take, *, expect: Optional[Stamp] = None) -> bool:
         """Hand what ``read`` returns to *take* while it comes, where the service can."""
         return self._base.pour(key, start, end, take, expect=expect)

@@ -182,6 +182,11 @@ class GcsService:
         assert stands is not None
         return {"ifGenerationMatch": str(stands.stamp.version)}
 
+    @property
+    def pours(self) -> bool:
+        """Whether content is handed on while it comes: here it is not."""
+        return False
+
     def pour(self, key: str, start: int, end: int, take: Take, *, expect: Optional[Stamp] = None) -> bool:
         """Say that ranges only come as a whole."""
         return False

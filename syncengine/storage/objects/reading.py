@@ -10,7 +10,7 @@ import threading
 import time
 from collections import deque
 from functools import partial
-from typing import TYPE_CHECKING, Any, Callable, Deque, Iterable, Optional, Tuple, TypeVar
+from typing import TYPE_CHECKING, Any, Callable, Deque, Optional, Set, TypeVar
 
 from attrs import define, field
 
@@ -22,7 +22,7 @@ from .service import Headers, ObjectInfo
 if TYPE_CHECKING:
     from concurrent.futures import Future, ThreadPoolExecutor
 
-    from .pouring import Take
+    from .pouring import Piece, Take
 
 FIRST_BYTES = 4 << 20
 """Up to this size an object comes with the request that opens it."""
@@ -39,33 +39,53 @@ Pour = Callable[[int, int, "Take"], bool]
 _Fetched = TypeVar("_Fetched")
 
 
+class _GivenUp(Exception):
+    """Nobody wants this range any more."""
+
+
 @define(eq=False)
 class RangePool:
     """The threads that fetch ranges for one client, and how many ranges it may hold."""
 
-    _slots: threading.BoundedSemaphore = field(factory=lambda: threading.BoundedSemaphore(_RANGES_AHEAD), init=False)
+    _held: Set[Future[Any]] = field(factory=set, init=False)
     _lock: threading.Lock = field(factory=threading.Lock, init=False)
     _threads: Optional[ThreadPoolExecutor] = field(default=None, init=False)
 
-    def submit(self, fetch: Callable[[int, int], _Fetched], start: int, end: int) -> Optional[Future[_Fetched]]:
-        """Begin to fetch a range, or return None where as many as may be are held already."""
+    def begin(self, landing: Future[_Fetched], fetch: Callable[[], _Fetched]) -> bool:
+        """Begin to fetch a range into *landing*; say no where as many as may be are held already.
+
+        Whoever made *landing* ends it whatever happens here, since an interrupt may come at any moment.
+        """
         from concurrent.futures import ThreadPoolExecutor
 
-        if not self._slots.acquire(blocking=False):
-            return None
         with self._lock:
+            if len(self._held) >= _RANGES_AHEAD:
+                return False
+            self._held.add(landing)
             if self._threads is None:
                 self._threads = ThreadPoolExecutor(_RANGES_AHEAD, thread_name_prefix="syncengine-range")
-        return self._threads.submit(fetch, start, end)
+            self._threads.submit(_land, landing, fetch)
+        return True
 
-    def release(self) -> None:
-        """Let go of one range that was begun."""
-        self._slots.release()
+    def end(self, landing: Future[Any]) -> None:
+        """Wait until no thread fetches this range any more, and let go of it; to do so again changes nothing."""
+        if not landing.cancel():
+            landing.exception()
+        self._held.discard(landing)
 
     def close(self) -> None:
         """Wait for what is on its way and end the threads."""
         if self._threads is not None:
             self._threads.shutdown(wait=True)
+
+
+def _land(landing: Future[_Fetched], fetch: Callable[[], _Fetched]) -> None:
+    if not landing.set_running_or_notify_cancel():
+        return
+    try:
+        landing.set_result(fetch())
+    except BaseException as error:  # noqa: BLE001 - it is raised again, where the range is waited for
+        landing.set_exception(error)
 
 
 class ObjectSource:
@@ -77,7 +97,9 @@ class ObjectSource:
 
     local_path: Optional[str] = None
 
-    def __init__(self, path: str, info: ObjectInfo, first: bytes, *, fetch: Fetch, pour: Pour, pool: RangePool) -> None:
+    def __init__(
+        self, path: str, info: ObjectInfo, first: bytes, *, fetch: Fetch, pour: Optional[Pour], pool: RangePool
+    ) -> None:
         self.size = info.stamp.size
         self.headers = info.headers or Headers()
         self.mtime_ns = mtime_of(self.headers)
@@ -91,6 +113,10 @@ class ObjectSource:
         self._next = len(first)
         """Where the first range begins that nobody has begun to fetch."""
         self._waiting: Deque[Future[bytes]] = deque()
+        self._given_up = False
+        """Nobody wants any more of what is on its way: no thread begins another request or hands another piece on."""
+        self._failure: Optional[BaseException] = None
+        """Why it was given up, where that was a range that failed."""
 
     def read(self, size: int = -1) -> bytes:
         """Return up to *size* bytes, all of them if negative, and ``b""`` at the end."""
@@ -106,32 +132,51 @@ class ObjectSource:
     def _following(self) -> bytes:
         end = self.size or 0
         while self._next < end and len(self._waiting) < _RANGES_AHEAD:
-            stop = min(self._next + RANGE_BYTES, end)
-            begun = self._pool.submit(self._persistently, self._next, stop)
-            if begun is None:
+            if not self._begun(self._waiting, self._persistently):
                 break
-            self._waiting.append(begun)
-            self._next = stop
         if not self._waiting:
             start, self._next = self._next, min(self._next + _INLINE_BYTES, end)
             return self._persistently(start, self._next)
-        ready = self._waiting.popleft()
+        return self._landed(self._waiting)
+
+    def _begun(self, begun: Deque[Future[_Fetched]], fetch: Callable[[int, int], _Fetched]) -> bool:
+        """Begin with the next range, the last of *begun* then; say no where as many as may be are held already."""
+        from concurrent.futures import Future
+
+        landing: Future[_Fetched] = Future()
+        # It is told of before it begins: an interrupt in between leaves nothing on its way that nobody ends.
+        begun.append(landing)
+        stop = self._stop()
+        if not self._pool.begin(landing, partial(fetch, self._next, stop)):
+            begun.pop()
+            return False
+        self._next = stop
+        return True
+
+    def _stop(self) -> int:
+        return min(self._next + RANGE_BYTES, self.size or 0)
+
+    def _landed(self, begun: Deque[Future[_Fetched]]) -> _Fetched:
         try:
-            return ready.result()
-        finally:
-            self._pool.release()
+            landed = begun[0].result()
+        except _GivenUp:
+            # Another range failed, which ended this one.
+            assert self._failure is not None
+            raise self._failure from None
+        # Only now: whoever interrupts the waiting has to wait for its end as well.
+        self._pool.end(begun[0])
+        begun.popleft()
+        return landed
 
     def pour(self, take: Take, moved: Callable[[int], None]) -> bool:
         """Hand everything to *take*, by offsets, from several threads and in any order; say whether that was done.
 
         *moved* is told in this thread, and in the order of the content, how many bytes more are all there. It is not
-        done where there is too little for several threads, or something was read already. When this returns or raises,
-        nobody calls *take* any more.
+        done where the service cannot, there is too little for several threads, or something was read already. When
+        this returns or raises, nobody calls *take* any more.
         """
-        if self._count or self.size is None or self.size - len(self._piece) <= RANGE_BYTES:
+        if self._pour is None or self._count or self.size is None or self.size - len(self._piece) <= RANGE_BYTES:
             return False
-        poured: Deque[Tuple[int, Future[None]]] = deque()
-        fetch = partial(self._poured, take)
 
         def done(count: int) -> None:
             self._count += count
@@ -139,37 +184,61 @@ class ObjectSource:
 
         take(0, self._piece)
         done(len(self._piece))
+        begun: Deque[Future[int]] = deque()
         try:
-            while self._next < self.size or poured:
-                start, stop = self._next, min(self._next + RANGE_BYTES, self.size)
-                may_begin = start < stop and len(poured) < _POURED_AT_ONCE
-                begun = self._pool.submit(fetch, start, stop) if may_begin else None
-                if begun is not None:
-                    poured.append((stop - start, begun))
-                    self._next = stop
-                elif poured:
-                    count, landed = poured[0]
-                    landed.result()
-                    # Only now: whoever interrupts the waiting has to wait for its end as well.
-                    poured.popleft()
-                    self._pool.release()
-                    done(count)
-                else:
-                    # Other files hold all the places; nobody waits for them, so nobody can wait for ever.
-                    fetch(start, stop)
-                    self._next = stop
-                    done(stop - start)
+            try:
+                self._pour_ranges(begun, partial(self._poured, self._pour, take), done)
+            finally:
+                self._end(begun)
         finally:
-            self._ended(begun for _, begun in poured)
+            # Once more, which is nothing where all is ended: an interrupt may come right before the first time.
+            self._end(begun)
         return True
 
-    def _poured(self, take: Take, start: int, stop: int) -> None:
-        if not self._pour(start, stop, take):
-            take(start, self._persistently(start, stop))
+    def _pour_ranges(
+        self, begun: Deque[Future[int]], pour: Callable[[int, int, int], int], done: Callable[[int], None]
+    ) -> None:
+        end = self.size or 0
+        while self._next < end or begun:
+            may_begin = self._next < end and len(begun) < _POURED_AT_ONCE
+            if may_begin and self._begun(begun, partial(pour, RANGE_BYTES)):
+                continue
+            if begun:
+                done(self._landed(begun))
+                continue
+            # Other files hold all the places; nobody waits for them, so nobody can wait for ever.
+            stop = self._stop()
+            count = pour(_INLINE_BYTES, self._next, stop)
+            self._next = stop
+            done(count)
+
+    def _poured(self, pour: Pour, take: Take, step: int, start: int, stop: int) -> int:
+        """Hand one range on and return its length; what does not come plainly comes in pieces of *step* bytes."""
+
+        def wanted(offset: int, piece: Piece) -> None:
+            self._check_wanted()
+            take(offset, piece)
+
+        try:
+            self._check_wanted()
+            if not pour(start, stop, wanted):
+                for each in range(start, stop, step):
+                    wanted(each, self._persistently(each, min(each + step, stop)))
+        except BaseException as error:
+            if not self._given_up:
+                self._failure = error
+                self._given_up = True
+            raise
+        return stop - start
+
+    def _check_wanted(self) -> None:
+        if self._given_up:
+            raise _GivenUp
 
     def _persistently(self, start: int, end: int) -> bytes:
         """Fetch one range; a failure that may pass costs only this range once more, not what came before."""
         for attempt in range(1, _ATTEMPTS + 1):
+            self._check_wanted()
             try:
                 data = self._fetch(start, end)
                 if len(data) == end - start:
@@ -191,14 +260,18 @@ class ObjectSource:
 
     def close(self) -> None:
         """Stop what was begun ahead of the reader."""
-        self._ended(self._waiting)
-        self._waiting.clear()
+        self._end(self._waiting)
 
-    def _ended(self, begun: Iterable[Future[Any]]) -> None:
-        for each in begun:
-            if not each.cancel():
-                each.exception()
-            self._pool.release()
+    def _end(self, begun: Deque[Future[_Fetched]]) -> None:
+        """Wait until nothing of *begun* is on its way; an interrupt meanwhile is raised after that."""
+        try:
+            self._given_up = True
+            while begun:
+                self._pool.end(begun[0])
+                begun.popleft()
+        except BaseException:
+            self._end(begun)
+            raise
 
 
 def mtime_text(mtime_ns: int) -> str:

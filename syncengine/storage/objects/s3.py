@@ -212,6 +212,11 @@ class S3Service:
 
     # Writing
 
+    @property
+    def pours(self) -> bool:
+        """Whether content is handed on while it comes: where it is asked for plainly."""
+        return self._direct is not None
+
     def pour(self, key: str, start: int, end: int, take: Take, *, expect: Optional[Stamp] = None) -> bool:
         """Hand what ``read`` returns to *take* while it comes, where that is asked plainly and the version is named."""
         if self._direct is None or expect is None or expect.etag is None or end <= start:

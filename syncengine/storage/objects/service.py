@@ -98,6 +98,10 @@ class ObjectService(Protocol):
     bucket: str
     """The name of the bucket or container."""
 
+    @property
+    def pours(self) -> bool:
+        """Whether ``pour`` can do anything at all."""
+
     def refusal(self, key: str) -> Optional[str]:
         """Return why no object can have this key, as ``holds a control character`` does, or None where one can."""
 
