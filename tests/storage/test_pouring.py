@@ -420,6 +420,7 @@ def test_an_object_that_is_replaced_while_it_comes_becomes_no_file(moto: S3Serve
     assert [path.name for path in target.iterdir()] == ["other"]
 
 
+@pytest.mark.usefixtures("with_obstore")
 def test_a_disk_that_is_full_ends_the_download_and_leaves_nothing(moto: S3Server, tmp_path: Path) -> None:
     bucket = moto.bucket()
     moto.fill(bucket, {"large": LARGE})
